@@ -1,0 +1,46 @@
+# Two commands do everything on a Debian 12 with Python 3.11 and nothing else: `make demo` and `make test`.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Quiet, but errors are shown; no questions: there may be no terminal.
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -qq --retries 5
+# More arguments for pytest: make test ARGS="tests/unit -k sigv4"
+ARGS ?=
+
+PACKAGING := pyproject.toml $(shell find etc -type f)
+
+.PHONY: help demo test lint format clean
+
+help: ## This list
+	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile
+
+demo: $(VENV)/.demo ## Deploy and invoke a first function from a notebook, for real, and show what came of it
+	@$(BIN)/python scripts/demo.py
+
+test: $(VENV)/.test ## Run every test; as root on Debian, installs and starts a Docker engine if none answers
+	@$(BIN)/python scripts/ensure_docker.py
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.lint ## ruff, mypy --strict, import-linter, codespell
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	PYTHONPATH=. $(BIN)/lint-imports --config setup.cfg
+	$(BIN)/codespell $$(git ls-files)
+
+format: $(VENV)/.lint ## Write the code as the formatter would
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## Remove what make made (the virtual environment and the demo's files)
+	rm -rf $(VENV) .demo
+
+$(VENV)/.made:
+	@PYTHON="$(PYTHON)" VENV="$(VENV)" sh scripts/make_venv.sh
+	@touch $@
+
+$(VENV)/.demo $(VENV)/.test $(VENV)/.lint: $(VENV)/.%: $(VENV)/.made $(PACKAGING)
+	@echo "make: installing jupyter_lambda and what '$*' needs into $(VENV) (a minute or two the first time)"
+	@$(PIP) install --editable ".[$*]"
+	@touch $@
