@@ -1,0 +1,1 @@
+"""The words: frozen dataclasses and constants, standard library only."""

@@ -1,0 +1,173 @@
+"""The HTTP server, spoken to over raw sockets."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from jupyter_lambda import http1
+from jupyter_lambda.http1 import Request, Response, Server, encode_head
+
+
+async def echo(request: Request) -> Response:
+    if request.path == "/boom":
+        raise RuntimeError("boom")
+    if request.path == "/stream":
+
+        async def parts():
+            for i in range(3):
+                yield b"part%d;" % i
+
+        return Response(200, [("X-A", "b")], parts())
+    if request.path == "/broken-stream":
+
+        async def broken():
+            yield b"begin"
+            raise RuntimeError("halfway")
+
+        return Response(200, (), broken())
+    text = f"{request.method} {request.path} {request.query} {request.headers.get('x-two', '')} "
+    return Response(200, [("Content-Type", "text/plain")], text.encode() + request.body)
+
+
+@pytest.fixture
+async def server():
+    server = Server(echo, max_body_bytes=1000)
+    host, port = await server.listen_tcp("127.0.0.1", 0)
+    yield server, host, port
+    await server.close()
+
+
+async def talk(server, data: bytes, *, more: bytes = b"") -> bytes:
+    _, host, port = server
+    reader, writer = await asyncio.open_connection(host, port)
+    writer.write(data)
+    if more:
+        await writer.drain()
+        await asyncio.sleep(0.02)
+        writer.write(more)
+    await writer.drain()
+    writer.write_eof()
+    answer = await asyncio.wait_for(reader.read(), 5)
+    writer.close()
+    await writer.wait_closed()
+    return answer
+
+
+async def test_answers_and_keeps_the_connection(server):
+    one = b"POST /a%20b?x=1 HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nX-Two: 1\r\nx-two: 2\r\n\r\nhi"
+    answer = await talk(server, one + one.replace(b"\r\nHost: h", b"\r\nHost: h\r\nConnection: close"))
+    assert answer.count(b"HTTP/1.1 200 OK") == 2
+    assert answer.count(b"POST /a%20b x=1 1,2 hi") == 2
+
+
+async def test_chunked_body_and_expect_continue(server):
+    head = (
+        b"PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n"
+    )
+    answer = await talk(server, head, more=b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK")
+    assert answer.endswith(b"abcde")
+
+
+async def test_streamed_response_is_chunked(server):
+    answer = await talk(server, b"GET /stream HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+    assert b"Transfer-Encoding: chunked" in answer
+    assert answer.endswith(b"6\r\npart0;\r\n6\r\npart1;\r\n6\r\npart2;\r\n0\r\n\r\n")
+
+
+async def test_broken_stream_is_cut_so_that_the_client_notices(server):
+    try:
+        answer = await talk(server, b"GET /broken-stream HTTP/1.1\r\nHost: h\r\n\r\n")
+    except ConnectionResetError:
+        answer = b""
+    assert not answer.endswith(b"0\r\n\r\n")
+
+
+async def test_failing_handler_is_a_500_without_a_traceback(server):
+    answer = await talk(server, b"GET /boom HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 500 ")
+    assert b"Traceback" not in answer
+    assert b"boom" not in answer.partition(b"\r\n\r\n")[2]
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (b"rubbish\r\n\r\n", b"400"),
+        (b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1001\r\n\r\n", b"413"),
+        (
+            b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3e9\r\n" + b"x" * 1001 + b"\r\n",
+            b"413",
+        ),
+        (b"GET / HTTP/1.1\r\nHost: h\r\nX: " + b"y" * 70_000 + b"\r\n\r\n", b"431"),
+    ],
+)
+async def test_what_is_not_http_or_too_large_is_refused(server, data, status):
+    answer = await talk(server, data)
+    assert answer.split()[1] == status
+
+
+async def test_an_offer_to_upgrade_is_ignored(server):
+    answer = await talk(server, b"GET /x HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200 OK")
+    assert b"Connection: close" in answer
+
+
+def test_a_header_value_cannot_smuggle_another_header():
+    with pytest.raises(ValueError, match="line break"):
+        encode_head(200, [("X", "a\r\nSet-Cookie: b")], 0, close=False)
+
+
+async def test_close_lets_requests_in_flight_finish():
+    entered, leave = asyncio.Event(), asyncio.Event()
+
+    async def slow(request: Request) -> Response:
+        entered.set()
+        await leave.wait()
+        return Response(body=b"done")
+
+    server = Server(slow)
+    host, port = await server.listen_tcp("127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection(host, port)
+    writer.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+    await entered.wait()
+    closing = asyncio.create_task(server.close(grace_s=5))
+    await asyncio.sleep(0)
+    leave.set()
+    assert (await reader.read()).endswith(b"done")
+    await closing
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_a_stalled_request_times_out(monkeypatch, server):
+    monkeypatch.setattr(http1, "STALL_TIMEOUT_S", 0.05)
+    _, host, port = server
+    reader, writer = await asyncio.open_connection(host, port)
+    writer.write(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nab")
+    assert (await asyncio.wait_for(reader.read(), 5)).startswith(b"HTTP/1.1 408")
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_unix_socket_and_peer(tmp_path):
+    seen = []
+
+    async def note(request: Request) -> Response:
+        seen.append(request.peer)
+        return Response(close=True)
+
+    server = Server(note)
+    path = tmp_path / "s"
+    path.write_text("left by another process")
+    await server.listen_unix(path)
+    assert path.stat().st_mode & 0o777 == 0o600
+    reader, writer = await asyncio.open_unix_connection(str(path))
+    writer.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+    await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    assert seen == ["unix"]
+    await server.close()
