@@ -1,0 +1,274 @@
+"""The thread's side of the logs: chunks to lines, lines to segments, rotation, the cap, and what a full disk costs."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import logging
+import os
+import shutil
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from .segments import Runs, Segment, segments
+from .unpack import write_all
+
+log = logging.getLogger(__name__)
+
+#: Bytes of one line; longer ones are cut into several, as CloudWatch Logs does.
+LINE_MAX_BYTES = 256 * 1024
+#: Logs of functions whose files are kept open; two descriptors each.
+OPEN_MAX = 64
+#: Of every cap, how many segments: the oldest one of them is what goes when the cap is reached.
+SEGMENTS_PER_CAP = 8
+#: Seconds after which the beginning of a line is written without its end.
+REST_S = 0.5
+
+#: Stream, request id, what was written, milliseconds since the epoch, and whether it begins a line of its own.
+Chunk = tuple[str, str | None, bytes, int, bool]
+
+
+@functools.lru_cache(maxsize=8_192)
+def token(text: str | None) -> bytes:
+    """A stream or request id as one word of a line."""
+    return quote(text, safe="/$[]:@!,;=+~()'*&").encode() if text else b"-"
+
+
+def directory_name(function_name: str) -> str:
+    """A function's directory: its name, unless that is no good as one."""
+    name = quote(function_name, safe="").replace(".", "%2E")
+    return name if 0 < len(name) <= 200 else f"%{hashlib.sha256(function_name.encode()).hexdigest()}"
+
+
+@dataclass(slots=True)
+class _Rest:
+    """The beginning of a line whose end hasn't come yet."""
+
+    request_id: str | None
+    data: bytes
+    timestamp_ms: int
+    since_s: float
+
+
+class FunctionLog:
+    """The segments of one function, and the one that is being written."""
+
+    def __init__(self, directory: Path, cap_bytes: int) -> None:
+        self._directory = directory
+        self._cap_bytes = cap_bytes
+        self._segment: Segment | None = None
+        self._descriptors: tuple[int, int] | None = None
+        self._size_bytes = 0
+        self._index_bytes = 0
+        self._closed: deque[tuple[Segment, int]] = deque((s, s.size_bytes()) for s in segments(directory))
+        self._rests: dict[str, _Rest] = {}
+        #: Lines that could not be written, and why, since the last one that could.
+        self._lost, self._reason = 0, ""
+
+    def write(self, chunks: Iterable[Chunk], now_s: float, *, whole: bool) -> bool:
+        """Append chunks; True when beginnings of lines are kept back.
+
+        Args:
+            now_s: Of a steady clock, to tell how long the beginning of a line has waited.
+            whole: Write them too.
+        """
+        lines: list[tuple[bytes, bytes, int, bytes]] = []
+        for chunk in chunks:
+            self._split(chunk, now_s, lines)
+        for stream, rest in list(self._rests.items()):
+            if whole or now_s - rest.since_s >= REST_S:
+                lines.append((token(stream), token(rest.request_id), rest.timestamp_ms, rest.data))
+                del self._rests[stream]
+        if lines:
+            self._write_lines(lines)
+        return bool(self._rests)
+
+    def _split(self, chunk: Chunk, now_s: float, lines: list[tuple[bytes, bytes, int, bytes]]) -> None:
+        stream, request_id, data, timestamp_ms, own_line = chunk
+        first_ms = timestamp_ms
+        rest = self._rests.pop(stream, None)
+        if rest is not None and rest.request_id == request_id and not own_line:
+            data, first_ms = rest.data + data, rest.timestamp_ms
+        elif rest is not None:
+            lines.append((token(stream), token(rest.request_id), rest.timestamp_ms, rest.data))
+        words = token(stream), token(request_id)
+        pieces = data.split(b"\n")
+        last = pieces.pop()
+        for piece in pieces:
+            message = piece.removesuffix(b"\r")
+            starts = range(0, len(message), LINE_MAX_BYTES) or (0,)
+            lines.extend((*words, first_ms, message[start : start + LINE_MAX_BYTES]) for start in starts)
+            first_ms = timestamp_ms
+        while len(last) >= LINE_MAX_BYTES:
+            lines.append((*words, first_ms, last[:LINE_MAX_BYTES]))
+            last = last[LINE_MAX_BYTES:]
+        if last:
+            self._rests[stream] = _Rest(request_id, last, first_ms, now_s)
+
+    def _write_lines(self, lines: list[tuple[bytes, bytes, int, bytes]]) -> None:
+        limit = max(1, self._cap_bytes // SEGMENTS_PER_CAP)
+        if self._lost > 0:
+            stream, request_id, timestamp_ms, _ = lines[0]
+            notice = f"[jupyter_lambda] {self._lost} lines of the log could not be written: {self._reason}"
+            lines.insert(0, (stream, request_id, timestamp_ms, notice.encode()))
+            # Should this write fail as well, the notice is not to be counted with the lines that it loses.
+            self._lost -= 1
+        block: list[bytes] = []
+        runs, start = Runs(), self._size_bytes
+        end = start
+        for stream, request_id, timestamp_ms, message in lines:
+            line = b"%d %b %b %b\n" % (timestamp_ms, stream, request_id, message)
+            if end and end + len(line) > limit:
+                self._append(block, runs, lines[0][2])
+                self.close()
+                block, runs, end = [], Runs(), 0
+            block.append(line)
+            runs.add(request_id, stream, timestamp_ms, end, end + len(line))
+            end += len(line)
+        self._append(block, runs, lines[-1][2])
+
+    def _append(self, block: list[bytes], runs: Runs, timestamp_ms: int) -> None:
+        """Write one block and its index, or count it as lost: the invocation never hears of it."""
+        if not block:
+            return
+        try:
+            log_file, index_file = self._open(timestamp_ms)
+            write_all(log_file, b"".join(block))
+        except OSError as exc:
+            self._lose(len(block), exc)
+            return
+        self._size_bytes += sum(map(len, block))
+        self._lost = 0
+        index = runs.encode()
+        try:
+            write_all(index_file, index)
+        except OSError as exc:
+            # Without its index the segment is scanned; one with a gap would hide lines.
+            log.warning("index of %s: %s", self._segment, exc)
+            segment = self._segment
+            self.close()
+            if segment is not None:
+                segment.index_path.unlink(missing_ok=True)
+            return
+        self._index_bytes += len(index)
+
+    def _lose(self, count: int, exc: OSError) -> None:
+        if not self._lost:
+            log.error("log in %s: %s; lines are dropped until this is mended", self._directory, exc)
+        self._lost += count
+        self._reason = exc.strerror or str(exc)
+        if self._descriptors is None:
+            return
+        try:
+            # Half a line would spoil the next one.
+            os.ftruncate(self._descriptors[0], self._size_bytes)
+        except OSError as again:
+            log.warning("log in %s goes on in a new segment: %s", self._directory, again)
+            self.close()
+
+    def _open(self, timestamp_ms: int) -> tuple[int, int]:
+        if self._descriptors is not None:
+            return self._descriptors
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        if self._segment is None:
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._segment = self._fresh(timestamp_ms)
+            self._size_bytes = self._index_bytes = 0
+            self._drop_oldest()
+        log_file = os.open(self._segment.path, flags, 0o600)
+        try:
+            self._descriptors = log_file, os.open(self._segment.index_path, flags, 0o600)
+        except OSError:
+            os.close(log_file)
+            raise
+        return self._descriptors
+
+    def _fresh(self, timestamp_ms: int) -> Segment:
+        """A segment that doesn't exist yet, named so that it is the newest."""
+        if self._closed:
+            timestamp_ms = max(timestamp_ms, self._closed[-1][0].first_ms)
+        number = 0
+        while (path := self._directory / f"{timestamp_ms:013d}-{number:04d}.log").exists():
+            number += 1
+        return Segment(path)
+
+    def _drop_oldest(self) -> None:
+        room = self._cap_bytes - self._cap_bytes // SEGMENTS_PER_CAP
+        total = sum(size for _, size in self._closed)
+        while self._closed and total > room:
+            segment, size = self._closed.popleft()
+            segment.remove()
+            total -= size
+
+    def release(self) -> None:
+        """Close the files; the segment goes on when the next lines come."""
+        if self._descriptors is not None:
+            for descriptor in self._descriptors:
+                os.close(descriptor)
+            self._descriptors = None
+
+    def close(self) -> None:
+        """Close the files; the next lines begin a new segment."""
+        self.release()
+        if self._segment is not None:
+            self._closed.append((self._segment, self._size_bytes + self._index_bytes))
+            self._segment = None
+        self._size_bytes = self._index_bytes = 0
+
+
+class LogWriter:
+    """All functions' logs. Used by one thread only."""
+
+    def __init__(self, directory: Path, cap_bytes: int) -> None:
+        self._directory = directory
+        self._cap_bytes = cap_bytes
+        self._logs: dict[str, FunctionLog] = {}
+        #: Those whose files may be open, least recently used first.
+        self._open: dict[str, FunctionLog] = {}
+        self._resting: set[str] = set()
+
+    def write(self, batch: dict[str, list[Chunk]], now_s: float, *, whole: bool) -> bool:
+        """Append what functions wrote; True when beginnings of lines are kept back.
+
+        Args:
+            whole: Keep nothing back, also of functions that are not in the batch.
+        """
+        for name in batch.keys() | self._resting:
+            try:
+                resting = self._log(name).write(batch.get(name, ()), now_s, whole=whole)
+            except Exception:  # one function's log must not take down another's
+                log.exception("writing the log of %s", name)
+                resting = False
+            (self._resting.add if resting else self._resting.discard)(name)
+        return bool(self._resting)
+
+    def delete(self, function_name: str) -> None:
+        """Remove a function's log."""
+        self._resting.discard(function_name)
+        self._open.pop(function_name, None)
+        if found := self._logs.pop(function_name, None):
+            found.close()
+        try:
+            shutil.rmtree(self._directory / directory_name(function_name))
+        except FileNotFoundError:
+            return
+        except OSError as exc:
+            log.warning("the log of %s stays in part: %s", function_name, exc)
+
+    def close(self) -> None:
+        """Close all files."""
+        for written in self._logs.values():
+            written.close()
+
+    def _log(self, name: str) -> FunctionLog:
+        found = self._logs.get(name)
+        if found is None:
+            found = self._logs[name] = FunctionLog(self._directory / directory_name(name), self._cap_bytes)
+        self._open.pop(name, None)
+        self._open[name] = found
+        if len(self._open) > OPEN_MAX:
+            self._open.pop(next(iter(self._open))).release()
+        return found
