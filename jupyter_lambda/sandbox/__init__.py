@@ -1,0 +1,1 @@
+"""Sandboxes: one execution environment each, and the drivers that run them."""

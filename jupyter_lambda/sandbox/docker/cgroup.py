@@ -1,0 +1,161 @@
+"""A container's control group, used directly where this process may: a file write, not a round trip to Docker.
+
+Freezing takes 0.1 ms this way and 20 ms through Docker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+#: Length of the period in which a CPU quota is given out. Docker's default of 100 ms would stall a 128 MB function for
+#: 93 ms at a time; the kernel refuses quotas under 1 ms, so 128 MB need at least 14 ms.
+CPU_PERIOD_US = 20_000
+#: Looks at the freezer, at once and then every millisecond, for its report that all tasks stand still.
+_FREEZE_EAGER_POLLS, _FREEZE_POLLS = 20, 200
+
+
+class CgroupError(OSError):
+    """The control group is gone, or not ours to write."""
+
+
+@dataclass(frozen=True, slots=True)
+class CgroupPaths:
+    """Where the engine puts its containers' control groups, with ``{id}`` for the container's id."""
+
+    version: int
+    memory: str
+    freezer: str
+    cpu: str
+    #: Whether this process may freeze and set quotas, not only read.
+    writable: bool = False
+
+    def of(self, container_id: str) -> Cgroup:
+        """The control group of one container."""
+        memory, freezer, cpu = (
+            Path(template.replace("{id}", container_id)) for template in (self.memory, self.freezer, self.cpu)
+        )
+        return Cgroup(self.version, memory, freezer, cpu, self.writable)
+
+
+def locate(pid: int, container_id: str, proc: Path = Path("/proc")) -> CgroupPaths | None:
+    """Learn the paths from a running container.
+
+    Args:
+        pid: Of its first process, as this host counts.
+    Returns:
+        None where they can't be known: another host or process namespace.
+    """
+    try:
+        groups = (proc / str(pid) / "cgroup").read_text().splitlines()
+        mounts = (proc / "self" / "mountinfo").read_text().splitlines()
+    except OSError:
+        return None
+    found: dict[str, str] = {}
+    for line in groups:
+        _, controllers, path = line.split(":", 2)
+        if container_id not in path:
+            continue
+        for controller in controllers.split(",") if controllers else [""]:
+            if mount := _mount_of(controller, mounts):
+                found[controller] = mount + path.replace(container_id, "{id}")
+    if {"memory", "freezer", "cpu"} <= found.keys():
+        paths = CgroupPaths(1, found["memory"], found["freezer"], found["cpu"])
+    elif "" in found:
+        paths = CgroupPaths(2, found[""], found[""], found[""])
+    else:
+        return None
+    group = paths.of(container_id)
+    if not group.memory.is_dir():
+        return None
+    return replace(paths, writable=all(os.access(path, os.W_OK) for path in (group.freeze_file, group.quota_file)))
+
+
+def _mount_of(controller: str, mounts: Iterable[str]) -> str | None:
+    """Where a version 1 controller, or version 2 ("") is mounted."""
+    for line in mounts:
+        before, _, after = line.partition(" - ")
+        kind, _, options = after.split(" ", 2)
+        fields = before.split(" ")
+        if fields[3] != "/":
+            continue  # a part of the hierarchy: its paths are not those of /proc/PID/cgroup
+        if (controller == "" and kind == "cgroup2") or (kind == "cgroup" and controller in options.split(",")):
+            return fields[4]
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Cgroup:
+    """One container's."""
+
+    version: int
+    memory: Path
+    freezer: Path
+    cpu: Path
+    writable: bool = True
+
+    @property
+    def freeze_file(self) -> Path:
+        """Where the freezer is told what to do."""
+        return self.freezer / ("freezer.state" if self.version == 1 else "cgroup.freeze")
+
+    @property
+    def quota_file(self) -> Path:
+        """Where the CPU quota is set."""
+        return self.cpu / ("cpu.cfs_quota_us" if self.version == 1 else "cpu.max")
+
+    async def freeze(self) -> None:
+        """Stop all tasks; returns when they stand still.
+
+        Raises:
+            CgroupError: The container has gone.
+        """
+        self._write(self.freeze_file, "FROZEN" if self.version == 1 else "1")
+        for poll in range(_FREEZE_POLLS):
+            if self._frozen():
+                return
+            await asyncio.sleep(0 if poll < _FREEZE_EAGER_POLLS else 0.001)
+        raise CgroupError(f"{self.freezer}: tasks did not stop within {_FREEZE_POLLS} ms")
+
+    def thaw(self) -> None:
+        """Let them go on.
+
+        Raises:
+            CgroupError: The container has gone.
+        """
+        self._write(self.freeze_file, "THAWED" if self.version == 1 else "0")
+
+    def _frozen(self) -> bool:
+        try:
+            if self.version == 1:
+                return self.freeze_file.read_text().strip() == "FROZEN"
+            return "frozen 1" in (self.freezer / "cgroup.events").read_text()
+        except OSError as exc:
+            raise CgroupError(str(exc)) from exc
+
+    def set_cpu(self, cpus: float) -> None:
+        """Give it that many CPUs.
+
+        Raises:
+            CgroupError: The container has gone.
+        """
+        quota = max(1_000, round(cpus * CPU_PERIOD_US))
+        self._write(self.quota_file, str(quota) if self.version == 1 else f"{quota} {CPU_PERIOD_US}")
+
+    def memory_peak_bytes(self) -> int | None:
+        """Most memory used so far; None once it has gone, and on kernels before 5.19 with version 2."""
+        name = "memory.max_usage_in_bytes" if self.version == 1 else "memory.peak"
+        try:
+            return int((self.memory / name).read_text())
+        except (OSError, ValueError):
+            return None
+
+    @staticmethod
+    def _write(path: Path, text: str) -> None:
+        try:
+            path.write_text(text)
+        except OSError as exc:
+            raise CgroupError(str(exc)) from exc

@@ -1,0 +1,336 @@
+"""One sandbox as the engine sees it: a driver's process joined to its Runtime API session and its log."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from jupyter_lambda import http1
+from jupyter_lambda.errors import DriverError
+from jupyter_lambda.model.limits import INIT_TIMEOUT_S
+
+from .base import Driver, Exit, InitOutcome, LogSink, Process, RuntimeEvent, SandboxOutcome, SandboxSpec
+from .directory import SandboxDirectory, short_path
+from .logpipe import LogPipe
+from .runtime_api import RuntimeApi, error_response
+from .session import Answer, Report, Session
+
+log = logging.getLogger(__name__)
+
+#: Seconds that a kill may take before the outcome of its invocation is told without it; it goes on in the background.
+KILL_WAIT_S = 5.0
+#: Turns of the event loop between a process's end and the verdict: an answer that it sent just before is read first.
+_SETTLE_TURNS = 3
+#: What one sandbox may make the engine hold: connections, and bytes of one request's body.
+MAX_CONNECTIONS, MAX_BODY_BYTES = 128, 8 * 1024 * 1024
+
+
+class Sandbox:
+    """One execution environment. Made by `Sandboxes.start`; one invocation at a time."""
+
+    def __init__(
+        self,
+        spec: SandboxSpec,
+        directory: SandboxDirectory,
+        log_sink: LogSink,
+        *,
+        aws_handler: Callable[[], http1.Handler | None],
+        clock: Callable[[], float],
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        self.spec = spec
+        self.sandbox_id = spec.sandbox_id
+        self._exited: asyncio.Future[Exit] = loop.create_future()
+        #: Done when `close` has removed everything.
+        self.closed: asyncio.Future[None] = loop.create_future()
+        self._directory = directory
+        self._aws_handler = aws_handler
+        self._clock = clock
+        self._pipe = LogPipe(log_sink)
+        self._report: asyncio.Future[Report] = loop.create_future()
+        self._answer: asyncio.Future[Answer] | None = None
+        self._session = Session(on_report=self._on_report, on_answer=self._on_answer)
+        self._api = RuntimeApi(self._session)
+        self._server = http1.Server(self.handle, max_body_bytes=MAX_BODY_BYTES, max_connections=MAX_CONNECTIONS)
+        self._server.on_refused.append(self._api.refused)
+        self._process: Process | None = None
+        self._watcher: asyncio.Task[None] | None = None
+        self._closing: asyncio.Task[None] | None = None
+        self._started = clock()
+        self._ready = self._started
+
+    @property
+    def exited(self) -> asyncio.Future[Exit]:
+        """Done when the process has ended, for whatever reason; never fails. Whoever sees it calls `close`.
+
+        A future of the asker's own, which it may cancel.
+        """
+        return asyncio.shield(self._exited)
+
+    # --- what the engine does with it
+
+    async def init(self, timeout_s: float = INIT_TIMEOUT_S) -> InitOutcome:
+        """Wait until the runtime asks for its first event, reports that it can't, ends, or takes too long.
+
+        After "timeout" the process still runs: close the sandbox, or call again to go on waiting.
+        """
+        try:
+            report = await asyncio.wait_for(asyncio.shield(self._report), timeout_s)
+        except TimeoutError:
+            return InitOutcome("timeout", self._since(self._started))
+        self._pipe.drain()
+        init_ms = (self._ready - self._started) * 1000.0
+        if report.kind == "ready":
+            assert self._process is not None
+            self._process.settle()
+            return InitOutcome("ready", init_ms)
+        if report.kind == "error":
+            return InitOutcome("error", init_ms, report.payload, report.error_type)
+        end = await self.exited
+        return InitOutcome(_exit_kind(end), init_ms, exit=end)
+
+    async def invoke(self, event: RuntimeEvent, timeout_s: float) -> SandboxOutcome:
+        """Run one event. A failing function is an outcome, never an exception.
+
+        Args:
+            timeout_s: Seconds from now until the sandbox is killed.
+        """
+        assert self._answer is None, "one invocation at a time"
+        loop = asyncio.get_running_loop()
+        started = self._clock()
+        if self._exited.done():
+            return self._dead_outcome(0.0, delivered=False)
+        self._pipe.begin(event.request_id)
+        self._answer = loop.create_future()
+        timer = loop.call_later(timeout_s, self._session.give_up, Answer("timeout"))
+        try:
+            self._session.offer(event)
+            answer = await self._answer
+        except asyncio.CancelledError:
+            self._session.give_up(Answer("cancelled"))
+            self._close_soon()
+            raise
+        finally:
+            timer.cancel()
+            self._answer = None
+            self._pipe.end()
+        run_ms = self._since(started)
+        memory = self._memory()
+        if answer.kind == "response" or answer.kind == "error" or answer.kind == "too_large":
+            return SandboxOutcome(answer.kind, answer.payload, run_ms, answer.error_type, None, memory)
+        if answer.kind == "exit":
+            return self._dead_outcome(run_ms, delivered=self._session.delivered)
+        await self._killed()
+        end = self._exited.result() if self._exited.done() else None
+        delivered = self._session.delivered
+        return SandboxOutcome(answer.kind, b"", run_ms, None, end, memory, reusable=False, delivered=delivered)
+
+    async def cancel(self, request_id: str | None = None) -> None:
+        """Stop the running invocation: its outcome is "cancelled" and the sandbox is killed. Nothing if none runs.
+
+        Args:
+            request_id: Stop this one only; None: whichever runs.
+        """
+        if self._session.give_up(Answer("cancelled"), request_id):
+            await self._killed()
+
+    async def freeze(self) -> None:
+        """Stop every task of the sandbox where it stands."""
+        assert self._process is not None
+        await self._process.freeze()
+
+    async def thaw(self) -> None:
+        """Let a frozen sandbox go on."""
+        assert self._process is not None
+        await self._process.thaw()
+
+    async def close(self) -> None:
+        """Kill the sandbox and remove all that it was. Idempotent; a running invocation ends as "exit"."""
+        await asyncio.shield(self._close_soon())
+
+    def log_tail(self, request_id: str) -> bytes:
+        """The last 4 KB that the function wrote in this invocation (the present or the last one)."""
+        return self._pipe.tail(request_id)
+
+    # --- making and unmaking
+
+    async def _start(self, driver: Driver) -> None:
+        self._pipe.open(self._directory.log)
+        with short_path(self._directory.socket) as address:
+            await self._server.listen_unix(address)
+        process = await driver.start(self.spec, self._directory.path, self._pipe.feed)
+        if self._closing is not None:
+            await process.kill()
+            raise DriverError(f"sandbox {self.sandbox_id} was closed while it started")
+        self._process = process
+        self._started = self._clock()
+        self._watcher = asyncio.get_running_loop().create_task(self._watch(self._process))
+
+    async def _watch(self, process: Process) -> None:
+        try:
+            end = await process.wait()
+        except Exception:
+            log.exception("sandbox %s: its driver lost sight of it", self.sandbox_id)
+            end = Exit(None, system=True)
+        for _ in range(_SETTLE_TURNS):
+            await asyncio.sleep(0)
+        self._ended(end)
+
+    def _ended(self, end: Exit) -> None:
+        if not self._exited.done():
+            self._pipe.drain()
+            self._exited.set_result(end)
+        self._session.end()
+
+    def _close_soon(self) -> asyncio.Task[None]:
+        if self._closing is None:
+            self._closing = asyncio.get_running_loop().create_task(self._close())
+        return self._closing
+
+    async def _close(self) -> None:
+        try:
+            if self._process is not None:
+                await self._process.kill()
+        except Exception:
+            log.exception("sandbox %s could not be killed", self.sandbox_id)
+        if self._watcher is not None:
+            try:
+                await asyncio.wait_for(self._watcher, KILL_WAIT_S)
+            except TimeoutError:
+                log.warning("sandbox %s: its end was not seen within %s s of its kill", self.sandbox_id, KILL_WAIT_S)
+        self._ended(Exit(None, system=True))
+        await self._server.close()
+        self._pipe.close()
+        self._directory.remove()
+        self.closed.set_result(None)
+
+    async def _killed(self) -> None:
+        """Close, and wait for it, but not for ever: a hung container engine must not hold back the answer."""
+        await asyncio.wait({self._close_soon()}, timeout=KILL_WAIT_S)
+
+    # --- what happens to it
+
+    async def handle(self, request: http1.Request) -> http1.Response:
+        """Answer what the sandbox asks: the Runtime API here, anything else by the engine's AWS handler."""
+        if self._api.serves(request.path):
+            return await self._api.handle(request)
+        request.peer = f"sandbox:{self.sandbox_id}"
+        handler = self._aws_handler()
+        if handler is None:
+            text = f"no AWS endpoint is attached to this sandbox: {request.method} {request.path}"
+            return error_response(404, "NotFound", text)
+        return await handler(request)
+
+    def _on_report(self, report: Report) -> None:
+        self._ready = self._clock()
+        if not self._report.done():
+            self._report.set_result(report)
+
+    def _on_answer(self, answer: Answer) -> None:
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result(answer)
+
+    # ---
+
+    def _dead_outcome(self, run_ms: float, *, delivered: bool) -> SandboxOutcome:
+        end = self._exited.result() if self._exited.done() else Exit(None, system=True)
+        kind = _exit_kind(end)
+        return SandboxOutcome(kind, b"", run_ms, None, end, self._memory(), reusable=False, delivered=delivered)
+
+    def _memory(self) -> int | None:
+        return self._process.memory_peak_mb() if self._process is not None else None
+
+    def _since(self, then: float) -> float:
+        return (self._clock() - then) * 1000.0
+
+
+class Sandboxes:
+    """Starts sandboxes with one driver and closes what is left of them."""
+
+    def __init__(
+        self,
+        driver: Driver,
+        state_dir: Path,
+        *,
+        aws_handler: http1.Handler | None = None,
+        transport: Literal["unix", "tcp"] = "unix",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """
+        Args:
+            transport: "tcp" where sockets can't cross into sandboxes: the Runtime API is then at 127.0.0.1 too, below a
+                first path segment that only the one sandbox knows; see `directory.ENDPOINT`.
+        """
+        self.driver = driver
+        #: Answers what a sandbox asks on its socket beyond the Runtime API, with ``request.peer`` = "sandbox:<id>".
+        self.aws_handler = aws_handler
+        self._state_dir = state_dir
+        self._clock = clock
+        self._live: set[Sandbox] = set()
+        self._transport = transport
+        self._tcp: http1.Server | None = None
+        self._tcp_port = 0
+        self._by_token: dict[str, Sandbox] = {}
+
+    async def start(self, spec: SandboxSpec, log_sink: LogSink) -> Sandbox:
+        """Start one sandbox: directory, Runtime API, log, process. Go on with `Sandbox.init`.
+
+        Args:
+            log_sink: Takes what the function writes; never called again after the sandbox is closed.
+        Raises:
+            DriverError: It could not be started; nothing of it is left.
+        """
+        directory = SandboxDirectory(self._state_dir, spec.sandbox_id)
+        sandbox = Sandbox(spec, directory, log_sink, aws_handler=lambda: self.aws_handler, clock=self._clock)
+        self._live.add(sandbox)
+        sandbox.closed.add_done_callback(lambda _: self._live.discard(sandbox))
+        try:
+            directory.create()
+            if self._transport == "tcp":
+                await self._offer_tcp(sandbox, directory)
+            await sandbox._start(self.driver)
+        except OSError as exc:
+            await sandbox.close()
+            raise DriverError(
+                f"the directory {directory.path} of a sandbox could not be made: {os.strerror(exc.errno or 0)}; "
+                "check free space and open-file limits"
+            ) from exc
+        except BaseException:
+            await sandbox.close()
+            raise
+        return sandbox
+
+    async def close(self) -> None:
+        """Kill every sandbox that is left."""
+        await asyncio.gather(*(sandbox.close() for sandbox in list(self._live)))
+        if self._tcp is not None:
+            await self._tcp.close()
+
+    async def _offer_tcp(self, sandbox: Sandbox, directory: SandboxDirectory) -> None:
+        if self._tcp is None:
+            self._tcp = http1.Server(self._handle_tcp, max_body_bytes=MAX_BODY_BYTES)
+            _, self._tcp_port = await self._tcp.listen_tcp("127.0.0.1", 0)
+        token = secrets.token_hex(16)
+        self._by_token[token] = sandbox
+        sandbox.exited.add_done_callback(lambda _: self._by_token.pop(token, None))
+        directory.write_endpoint(f"{self._tcp_port}/{token}")
+
+    async def _handle_tcp(self, request: http1.Request) -> http1.Response:
+        token, slash, path = request.path[1:].partition("/")
+        sandbox = self._by_token.get(token)
+        if sandbox is None:
+            return error_response(403, "Forbidden", "no sandbox has this token")
+        request.path = slash + path
+        return await sandbox.handle(request)
+
+
+def _exit_kind(end: Exit) -> Literal["system", "oom", "exit"]:
+    if end.system:
+        return "system"
+    return "oom" if end.oom_killed else "exit"
