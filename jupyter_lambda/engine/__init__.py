@@ -1,0 +1,1 @@
+"""Decisions: which environment runs what, when, and what is remembered of it."""

@@ -1,0 +1,257 @@
+"""The engine's one face: what the AWS API, the triggers and the applications ask of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Self
+
+from jupyter_lambda.errors import (
+    InvalidParameterValueException,
+    LambdaError,
+    ResourceNotFoundException,
+    ServiceUnavailableException,
+)
+from jupyter_lambda.model.arn import LATEST, Account, FunctionName
+from jupyter_lambda.model.function import FunctionVersion
+from jupyter_lambda.model.invocation import AsyncEvent, Invocation, InvocationResult
+
+from .credentials import Credentials
+from .events import EventWorker
+from .invoker import Invoker
+from .pool import Pool, PoolLimits
+from .runtimes import Runtimes
+from .settings import EngineSettings
+from .storage import collect
+
+if TYPE_CHECKING:
+    from jupyter_lambda.sandbox.base import Driver
+    from jupyter_lambda.sandbox.sandbox import Sandboxes
+    from jupyter_lambda.store import Store
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two looks for packages that nothing uses any more.
+_COLLECT_EVERY_S = 3600.0
+
+
+class LambdaService:
+    """Use as ``async with LambdaService(…) as service``: tasks live in its task group and end with it."""
+
+    def __init__(
+        self,
+        settings: EngineSettings,
+        store: Store,
+        sandboxes: Sandboxes,
+        driver: Driver,
+        credentials: Credentials,
+        runtimes: Runtimes,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.settings = settings
+        self.store = store
+        self.driver = driver
+        self.credentials = credentials
+        self.runtimes = runtimes
+        self.clock = clock
+        self.draining = False
+        self.started_s = clock()
+        self._sandboxes = sandboxes
+        self._random = random.Random()  # noqa: S311 - shares of traffic, not secrets
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    @property
+    def account(self) -> Account:
+        """Region, account id and partition of this engine."""
+        return self.settings.account
+
+    async def __aenter__(self) -> Self:
+        pool = Pool(
+            PoolLimits(
+                concurrency=self.settings.concurrency_limit,
+                memory_mb=self.settings.memory_budget_mb or host_memory_mb() * 3 // 4,
+                keep_alive_s=self.settings.keep_alive_s,
+                queue_timeout_s=self.settings.queue_timeout_s,
+            )
+        )
+        self._pool = pool
+        self._invoker = Invoker(
+            self.settings,
+            self.store,
+            self._sandboxes,
+            self.credentials,
+            self.runtimes,
+            pool,
+            clock=self.clock,
+            spawn=self._spawn,
+        )
+        self._events = EventWorker(
+            self.settings, self.store, self._run_event, self.resolve, spawn=self._spawn, clock=self.clock
+        )
+        self._spawn(self._events.work(), name="asynchronous events")
+        self._spawn(self._collect(), name="collection of unused packages")
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        self.draining = True
+        await self._events.stop(0.0)
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._invoker.close()
+
+    async def _collect(self) -> None:
+        """Remove packages that nothing uses, at start and every hour."""
+        while True:
+            try:
+                freed = await collect(self.store)
+            except LambdaError as error:
+                log.warning("unused packages can't be removed: %s", error)
+            else:
+                if freed:
+                    log.info("removed %d bytes of packages that nothing used", freed)
+            await asyncio.sleep(_COLLECT_EVERY_S)
+
+    def _spawn(self, work: Coroutine[Any, Any, Any], *, name: str) -> asyncio.Task[Any]:
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("task %s failed", task.get_name(), exc_info=error)
+
+    # --- invocations
+
+    def resolve(self, name: FunctionName, qualifier: str | None = None) -> FunctionVersion:
+        """The version that an invocation or a look-up means; an alias with weights chooses anew each time.
+
+        Raises:
+            ResourceNotFoundException: No such function, version or alias.
+            InvalidParameterValueException: The name's own qualifier and ``qualifier`` differ.
+        """
+        if name.qualifier and qualifier and name.qualifier != qualifier:
+            raise InvalidParameterValueException(
+                "The derived qualifier from the function name does not match the specified qualifier."
+            )
+        wanted = qualifier or name.qualifier
+        functions = self.store.functions
+        function = functions.get(name.name)
+        if function is not None:
+            if wanted is None or wanted == LATEST:
+                return function.latest
+            number = wanted
+            if not wanted.isdigit():
+                alias = functions.alias(name.name, wanted)
+                number = self._weigh(alias.function_version, alias.routing) if alias else ""
+            version = functions.version(name.name, number) if number else None
+            if version is not None:
+                return version
+        raise ResourceNotFoundException(f"Function not found: {self.account.function_arn(name.name, wanted)}")
+
+    def _weigh(self, version: str, routing: Any) -> str:
+        drawn = self._random.random()
+        for other, weight in routing.items():
+            if drawn < weight:
+                return str(other)
+            drawn -= weight
+        return version
+
+    async def invoke(self, invocation: Invocation) -> InvocationResult:
+        """Run a function and wait for its answer.
+
+        Raises:
+            ServiceUnavailableException: The engine is draining.
+            TooManyRequestsException, ServiceException: see ``Invoker.run``.
+            ResourceNotFoundException: The version is gone.
+        """
+        self._refuse_while_draining()
+        version = self.resolve(FunctionName(invocation.function_name), invocation.version)
+        result = await self._invoker.run(invocation, version)
+        self.store.ledger.record(result.record)
+        return result
+
+    async def invoke_async(self, event: AsyncEvent) -> None:
+        """Take an asynchronous invocation; returns once it is on disk."""
+        self._refuse_while_draining()
+        await self._events.enqueue(event)
+
+    async def _run_event(self, invocation: Invocation, version: FunctionVersion, attempt: int) -> InvocationResult:
+        return await self._invoker.run(invocation, version, attempt=attempt)
+
+    def cancel(self, request_id: str) -> bool:
+        """Stop a waiting or running invocation in its sandbox; False when there is none of this id."""
+        return self._invoker.cancel(request_id)
+
+    async def retire(self, function_name: str, version: str | None = None) -> None:
+        """Code or configuration changed: what runs the old revision finishes and goes."""
+        functions = self.store.functions
+        states = self._pool.states().values()
+        keep = set()
+        for key, _ in states:
+            if key[0] == function_name and (version is None or key[1] == version):
+                current = functions.version(function_name, key[1])
+                if current is not None and current.key == key:
+                    keep.add(key)
+            else:
+                keep.add(key)
+        self._invoker.retire(function_name, keep)
+
+    # --- what is going on
+
+    def running(self) -> list[dict[str, object]]:
+        """Invocations that wait or run, oldest first."""
+        return self._invoker.running()
+
+    def environments(self) -> list[dict[str, object]]:
+        """Execution environments that are not gone."""
+        return self._invoker.environments()
+
+    def status(self) -> dict[str, object]:
+        """A summary for `jupyter lambda status` and the Jupyter server."""
+        states = [state.value for _, state in self._pool.states().values()]
+        return {
+            "driver": self.driver.name,
+            "isolated": self.driver.isolated,
+            "region": self.account.region,
+            "account_id": self.account.account_id,
+            "state_dir": str(self.store.state_dir),
+            "uptime_s": round(self.clock() - self.started_s, 1),
+            "draining": self.draining,
+            "functions": self.store.functions.count(),
+            "running": self._pool.running(),
+            "environments": {state: states.count(state) for state in sorted(set(states))},
+            "memory_promised_mb": self._pool.promised_mb,
+            "events": self.store.events.depth(),
+            "runtimes": self.runtimes.available(),
+            "interpreters": [str(path) for path in self.settings.interpreters],
+        }
+
+    async def drain(self, timeout_s: float) -> None:
+        """Refuse new work, let what runs finish, keep the rest for the next start."""
+        self.draining = True
+        await asyncio.gather(self._events.stop(timeout_s), self._quiet(timeout_s))
+
+    async def _quiet(self, timeout_s: float) -> None:
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._invoker.quiet.wait()
+        except TimeoutError:
+            log.warning("%d invocations did not finish in time and are stopped", len(self._invoker.running()))
+
+    def _refuse_while_draining(self) -> None:
+        if self.draining:
+            raise ServiceUnavailableException("the engine is shutting down; try again when it is back")
+
+
+def host_memory_mb() -> int:
+    """Memory of this machine in MB."""
+    import os
+
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // (1024 * 1024)

@@ -1,0 +1,55 @@
+"""What the engine is told at start, as plain values; the traitlets behind them are in config.py."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from jupyter_lambda.model import limits
+from jupyter_lambda.model.arn import Account
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """Durations in seconds, sizes in MB, prices in US dollars."""
+
+    account: Account = field(default_factory=Account)
+    #: Concurrent executions of the whole account.
+    concurrency_limit: int = limits.CONCURRENCY_DEFAULT
+    #: Network of functions that don't choose one: "none" or "egress".
+    default_network: str = "egress"
+    #: Billed duration is rounded up to a multiple of this many milliseconds; 1 is AWS's today.
+    billing_increment_ms: int = 100
+    #: Price of a GB-second and of one request (AWS, x86_64, us-east-1, first tier).
+    price_gb_s: float = 0.0000166667
+    price_request: float = 0.0000002
+    #: An idle environment is stopped after this long.
+    keep_alive_s: float = 600.0
+    #: Memory that all environments together may be promised; None: three quarters of the host's.
+    memory_budget_mb: int | None = None
+    #: An invocation waits this long for an environment before it is throttled.
+    queue_timeout_s: float = 60.0
+    #: Invocations of asynchronous events that may run at once.
+    event_concurrency: int = 64
+    #: Seconds before the first and second retry of an asynchronous event after a function error.
+    event_retry_delays_s: tuple[float, float] = (60.0, 120.0)
+    #: A throttled or system-failed asynchronous event backs off from the first of these to the second.
+    event_backoff_s: tuple[float, float] = (1.0, 300.0)
+    #: Records the ledger keeps; the oldest go first, their totals stay.
+    ledger_max_records: int = 1_000_000
+    #: MB of log kept for each function.
+    log_cap_mb: int = 64
+    #: Interpreters of host runtime environments; the first is the engine's own, the default.
+    interpreters: tuple[Path, ...] = ()
+    #: Runtime identifier → local image that provides it, for runtimes the host's interpreters don't cover.
+    runtime_images: Mapping[str, str] = field(default_factory=dict)
+    #: Lambda actions that a function's own credentials allow; "*" at the end matches any rest.
+    function_permissions: tuple[str, ...] = (
+        "lambda:InvokeFunction",
+        "lambda:InvokeAsync",
+        "lambda:Get*",
+        "lambda:List*",
+    )
+    #: Host names, besides loopback's, under which the endpoint may be addressed.
+    allowed_hosts: tuple[str, ...] = ()
