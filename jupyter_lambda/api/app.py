@@ -1,0 +1,131 @@
+"""The engine's endpoint: from an HTTP request to the function that answers it.
+
+Host header → signature → (admin route | operation → permission → parameters → function → response). Whatever goes wrong
+on the way leaves as AWS's error with a request id; what was not foreseen is logged and leaves as ServiceException.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+import uuid
+
+from jupyter_lambda import __version__
+from jupyter_lambda.engine.control import ControlPlane
+from jupyter_lambda.engine.credentials import Credential
+from jupyter_lambda.engine.service import LambdaService
+from jupyter_lambda.errors import (
+    AccessDeniedException,
+    LambdaError,
+    NotImplementedException,
+    RequestEntityTooLargeException,
+    ServiceException,
+    ServiceUnavailableException,
+)
+from jupyter_lambda.http1 import Request, Response
+
+from . import description
+from .admin import PREFIX, Admin
+from .awslambda import registry
+from .call import Call
+from .canonical import normal_path
+from .hosts import Hosts
+from .permissions import Permissions
+from .rest_json import RestJson
+from .sigv4 import EMPTY_SHA256, Verifier
+
+log = logging.getLogger(__name__)
+
+HEALTH_PATH = f"{PREFIX}health"
+#: Bytes of a request that carries a package. Source: recorded answers of AWS.
+BODY_MAX_BYTES = 70_167_211
+#: Bodies above this are hashed and parsed in a thread: 1 MB takes some 10 ms.
+_INLINE_BYTES = 128 * 1024
+
+
+class App:
+    """Answers every request to the engine. Other AWS services join by their signing name."""
+
+    def __init__(self, service: LambdaService) -> None:
+        self._service = service
+        self._plane = ControlPlane(service)
+        self._hosts = Hosts(service.settings.allowed_hosts)
+        self._lambda = RestJson(description.load("lambda"))
+        self._handlers = registry.handlers(self._lambda.operations)
+        self._permissions = Permissions(
+            service.settings.function_permissions, self._lambda.operations, service.settings.account
+        )
+        self._verifier: Verifier[Credential] = Verifier(
+            service.credentials, service.settings.account.region, frozenset({self._lambda.signing_name})
+        )
+        self._admin = Admin(service)
+
+    async def handle(self, request: Request) -> Response:
+        """Answer one request; never raises but for cancellation."""
+        request_id = str(uuid.uuid4())
+        try:
+            return await self._answer(request, request_id)
+        except LambdaError as error:
+            if error.http_status >= 500:
+                log.warning("%s %s: %s: %s", request.method, request.path, error.code, error.message)
+            return self._lambda.refuse(error, _headers(request_id))
+        except Exception:
+            log.exception("request %s failed: %s %s", request_id, request.method, request.path)
+            failure = ServiceException(f"The engine failed; its log says why, under the request id {request_id}.")
+            return self._lambda.refuse(failure, _headers(request_id))
+
+    async def _answer(self, request: Request, request_id: str) -> Response:
+        self._hosts.check(request.headers.get("host"))
+        if request.path == HEALTH_PATH and request.method == "GET":
+            return self._health()
+        body = request.body
+        if len(body) > _INLINE_BYTES:
+            body_sha256 = await asyncio.to_thread(_sha256, body)
+        else:
+            body_sha256 = _sha256(body) if body else EMPTY_SHA256
+        caller, _ = self._verifier.verify(request, body_sha256, self._service.clock())
+        request.path = normal_path(request.path)
+        if request.path.startswith(PREFIX):
+            if caller.function_name is not None:
+                raise AccessDeniedException(f"{caller.principal} may not use the engine's own routes.")
+            return await self._admin.handle(request, _headers(request_id))
+        return await self._call(request, request_id, caller)
+
+    async def _call(self, request: Request, request_id: str, caller: Credential) -> Response:
+        operation, labels = self._lambda.find(request)
+        self._permissions.check(caller, operation.name, labels)
+        handler = self._handlers.get(operation.name)
+        if handler is None:
+            raise NotImplementedException(
+                f"{self._lambda.title}'s operation {operation.name} is not built. docs/api-coverage.md lists what is."
+            )
+        if len(request.body) > BODY_MAX_BYTES and not operation.input.payload:
+            raise RequestEntityTooLargeException(
+                f"Request must be smaller than {BODY_MAX_BYTES} bytes for the {operation.name} operation"
+            )
+        if self._service.draining and not operation.readonly:
+            raise ServiceUnavailableException("The engine is shutting down; try again when it is back.")
+        if len(request.body) > _INLINE_BYTES and not operation.input.payload:
+            params = await asyncio.to_thread(self._lambda.parse, operation, request, labels)
+        else:
+            params = self._lambda.parse(operation, request, labels)
+        call = Call(self._service, self._plane, params, request, request_id, caller)
+        result = await handler(call)
+        headers = _headers(call.request_id)
+        headers += call.headers
+        return self._lambda.respond(operation, result, headers)
+
+    def _health(self) -> Response:
+        state = "draining" if self._service.draining else "ready"
+        body = json.dumps({"status": state, "version": __version__}).encode()
+        return Response(200, [("Content-Type", "application/json")], body)
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _headers(request_id: str) -> list[tuple[str, str]]:
+    return [("x-amzn-RequestId", request_id)]

@@ -1,0 +1,181 @@
+"""Invoke, synchronous and asynchronous."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from jupyter_lambda.api.call import Call
+from jupyter_lambda.api.rest_json import decode_json
+from jupyter_lambda.errors import (
+    InvalidParameterValueException,
+    InvalidRequestContentException,
+    RequestTooLargeException,
+)
+from jupyter_lambda.model import limits
+from jupyter_lambda.model.arn import LATEST, FunctionName
+from jupyter_lambda.model.invocation import AsyncEvent, Invocation, InvocationRecord
+
+from .configuration import refuse_unbuilt
+
+WITHOUT_EFFECT = {"Invoke": {"TenantId": "no function has tenant isolation"}}
+REQUEST_ID_HEADER = "x-jupyter-lambda-request-id"
+RECORD_HEADER = "X-Jupyter-Lambda-Record"
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+#: Payloads above this are parsed in a thread: 1 MB of JSON takes some 10 ms.
+_PARSE_INLINE_BYTES = 128 * 1024
+_ERROR_TYPE_MAX_CHARS = 256
+#: What a function gets when the request has no payload, as on AWS.
+_NO_PAYLOAD = b"{}"
+
+
+async def invoke(call: Call) -> Mapping[str, Any]:
+    """Source: AWS Lambda API Reference, "Invoke"."""
+    params = call.params
+    refuse_unbuilt(params)
+    name, qualifier = call.named()
+    kind = params.get("InvocationType", "RequestResponse")
+    payload = await _payload(params["Payload"], kind)
+    context = _client_context(params.get("ClientContext"))
+    function = FunctionName(name)
+    if kind == "DryRun":
+        call.service.resolve(function, qualifier)
+        return {"StatusCode": 204}
+    headers = call.request.headers
+    request_id = _request_id(call, headers.get(REQUEST_ID_HEADER))
+    trace_id = headers.get("x-amzn-trace-id")
+    if kind == "Event":
+        await _enqueue(call, name, qualifier, payload, request_id, context, trace_id)
+        return {"StatusCode": 202}
+    version = call.service.resolve(function, qualifier)
+    invocation = Invocation(
+        request_id=request_id,
+        function_name=name,
+        version=version.version,
+        invoked_arn=call.plane.account.function_arn(name, qualifier),
+        payload=payload,
+        client_context=context,
+        trace_id=trace_id,
+        received_s=call.service.clock(),
+    )
+    result = await call.service.invoke(invocation)
+    if RECORD_HEADER.lower() in headers:
+        call.headers.append((RECORD_HEADER, _record(result.record)))
+    log = base64.b64encode(result.log_tail).decode() if params.get("LogType") == "Tail" else None
+    return {
+        "StatusCode": 200,
+        "FunctionError": result.function_error,
+        "LogResult": log,
+        "ExecutedVersion": result.executed_version,
+        "Payload": result.payload,
+    }
+
+
+async def invoke_async(call: Call) -> Mapping[str, Any]:
+    """Deprecated by AWS, and still its first asynchronous form. Source: AWS Lambda API Reference, "InvokeAsync"."""
+    name, qualifier = call.named()
+    payload = await _payload(call.params["InvokeArgs"], "Event")
+    request_id = _request_id(call, call.request.headers.get(REQUEST_ID_HEADER))
+    await _enqueue(call, name, qualifier, payload, request_id, None, call.request.headers.get("x-amzn-trace-id"))
+    return {"Status": 202}
+
+
+def _record(record: InvocationRecord) -> str:
+    """The record as a header: ASCII in one line, and short whatever the function calls its error."""
+    members = asdict(record)
+    if record.error_type is not None:
+        members["error_type"] = record.error_type[:_ERROR_TYPE_MAX_CHARS]
+    return json.dumps(members, separators=(",", ":"))
+
+
+async def _enqueue(
+    call: Call,
+    name: str,
+    qualifier: str | None,
+    payload: bytes,
+    request_id: str,
+    context: str | None,
+    trace_id: str | None,
+) -> None:
+    call.service.resolve(FunctionName(name), qualifier)
+    event = AsyncEvent(
+        request_id=request_id,
+        function_name=name,
+        qualifier=qualifier or LATEST,
+        payload=payload,
+        source="async",
+        enqueued_s=call.service.clock(),
+        client_context=context,
+        trace_id=trace_id,
+    )
+    await call.service.invoke_async(event)
+
+
+async def _payload(payload: bytes, kind: str) -> bytes:
+    """The payload, checked for size and JSON."""
+    limit = limits.EVENT_MAX_BYTES if kind == "Event" else limits.PAYLOAD_MAX_BYTES
+    size = len(payload)
+    if size > limit:
+        raise RequestTooLargeException(
+            f"{size} byte payload is too large for the {kind} invocation type (limit {limit} bytes)"
+        )
+    if not size:
+        return _NO_PAYLOAD
+    if size > _PARSE_INLINE_BYTES:
+        await asyncio.to_thread(_check_json, payload)
+    else:
+        _check_json(payload)
+    return payload
+
+
+def _check_json(payload: bytes) -> None:
+    prefix = "Could not parse request body into json: Could not parse payload into json: "
+    try:
+        decode_json(payload.decode())
+    except UnicodeDecodeError as exc:
+        raise InvalidRequestContentException(
+            f"{prefix}Invalid UTF-8 start byte 0x{payload[exc.start]:02x} at byte {exc.start}"
+        ) from None
+    except json.JSONDecodeError as exc:
+        raise InvalidRequestContentException(f"{prefix}{exc.msg} at line: {exc.lineno}, column: {exc.colno}") from None
+    except (ValueError, RecursionError) as exc:
+        raise InvalidRequestContentException(f"{prefix}{exc}") from None
+
+
+def _client_context(encoded: str | None) -> str | None:
+    """The header's JSON text."""
+    if not encoded:
+        return None
+    if len(encoded) > limits.CLIENT_CONTEXT_MAX_BYTES:
+        raise InvalidRequestContentException(
+            f"Client context must be less than {limits.CLIENT_CONTEXT_MAX_BYTES} bytes of base64."
+        )
+    try:
+        text = base64.b64decode(encoded, validate=True).decode()
+        document = decode_json(text)
+    except (binascii.Error, ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict):
+        raise InvalidRequestContentException("Client context must be a valid Base64-encoded JSON object.")
+    # One line of ASCII: it becomes a header of the Runtime API.
+    return json.dumps(document, separators=(",", ":"))
+
+
+def _request_id(call: Call, chosen: str | None) -> str:
+    """The id of the invocation: the caller's choice, or the one of the request."""
+    if chosen is None:
+        return call.request_id
+    if not _UUID.fullmatch(chosen):
+        raise InvalidParameterValueException("X-Jupyter-Lambda-Request-Id must be a UUID in lower case.")
+    ledger, events = call.service.store.ledger, call.service.store.events
+    running = any(item.get("request_id") == chosen for item in call.service.running())
+    if running or events.get(chosen) is not None or ledger.get(chosen) is not None:
+        raise InvalidParameterValueException(f"X-Jupyter-Lambda-Request-Id: {chosen} is in use; choose another.")
+    call.request_id = chosen
+    return chosen

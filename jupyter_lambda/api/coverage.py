@@ -1,0 +1,60 @@
+"""What of AWS Lambda's API is built: ``python -m jupyter_lambda.api.coverage > docs/api-coverage.md``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+
+from . import description
+from .awslambda import registry
+from .awslambda.configuration import REFUSED
+from .rest_json import Operation, RestJson
+
+_HEAD = """\
+# What of AWS Lambda's API is built
+
+Written from the code by `python -m jupyter_lambda.api.coverage`; don't edit it. Operations are those of the
+description that botocore ships (API version {version}).
+
+- A parameter **without effect** is accepted, checked, kept and returned as AWS does, and changes nothing here.
+- A parameter that is **refused** answers `NotImplemented`: passing over it would change what the request means.
+- An operation that is not built answers HTTP 501, code `NotImplemented`, and a message that names it.
+- `S3Bucket` and `S3Key` (code and layers) are refused; packages come as `ZipFile`.
+
+{built} of {total} operations are built.
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    service = description.load("lambda")
+    api = RestJson(service)
+    built = registry.handlers(api.operations)
+    text = [_HEAD.format(version=service["metadata"]["apiVersion"], built=len(built), total=len(api.operations))]
+    text += ["## Built\n", "| operation | request | parameters without effect | refused |", "|---|---|---|---|"]
+    without = registry.without_effect()
+    text += [_row(api.operations[name], without.get(name, {})) for name in sorted(built)]
+    text += ["\n### Why without effect\n"]
+    reasons = {(parameter, why) for found in without.values() for parameter, why in found.items()}
+    text += [f"- `{parameter}`: {why}" for parameter, why in sorted(reasons)]
+    text += ["\n## Not built\n", "| operation | request |", "|---|---|"]
+    missing = sorted(set(api.operations) - set(built))
+    text += [f"| {name} | {_request(api.operations[name])} |" for name in missing]
+    return "\n".join(text) + "\n"
+
+
+def _row(operation: Operation, without: Mapping[str, str]) -> str:
+    refused = [name for name in operation.parameters if name in REFUSED]
+    return f"| {operation.name} | {_request(operation)} | {_names(without)} | {_names(refused)} |"
+
+
+def _request(operation: Operation) -> str:
+    return f"`{operation.method} {operation.template}`"
+
+
+def _names(names: Mapping[str, str] | list[str]) -> str:
+    return ", ".join(f"`{name}`" for name in sorted(names))
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())

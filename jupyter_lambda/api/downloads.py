@@ -1,0 +1,48 @@
+"""Where GetFunction and GetLayerVersion say that a package can be had: a presigned address at this engine."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+
+from jupyter_lambda.api import sigv4
+from jupyter_lambda.api.call import Call
+from jupyter_lambda.engine.service import LambdaService
+from jupyter_lambda.errors import ResourceNotFoundException, StoreError
+
+PREFIX = "/_jupyter_lambda/packages/"
+#: Seconds. Source: AWS Lambda API Reference, "GetFunction": "a link to download the deployment package that's valid
+#: for 10 minutes".
+VALID_S = 600
+
+
+def package_url(call: Call, code_sha256: str) -> str:
+    """The address, as seen by who made the call."""
+    host = call.request.headers.get("host", "localhost")
+    name = base64.b64decode(code_sha256).hex()
+    service = call.service
+    path = sigv4.presign(
+        service.credentials.owner,
+        "GET",
+        host,
+        f"{PREFIX}{name}.zip",
+        region=service.account.region,
+        service="lambda",
+        now_s=service.clock(),
+        expires_s=VALID_S,
+    )
+    return f"http://{host}{path}"
+
+
+def package_bytes(service: LambdaService, path: str) -> bytes:
+    """The zip behind an address.
+
+    Raises:
+        ResourceNotFoundException: It is not, or no longer, in the store.
+    """
+    name = path.removeprefix(PREFIX).removesuffix(".zip")
+    try:
+        code_sha256 = base64.b64encode(binascii.unhexlify(name)).decode()
+        return service.store.packages.zip_bytes(code_sha256)
+    except (ValueError, StoreError):
+        raise ResourceNotFoundException(f"There is no package {name[:64]}.") from None

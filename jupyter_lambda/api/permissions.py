@@ -1,0 +1,56 @@
+"""What a function's own credentials allow; the owner may do everything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from jupyter_lambda.engine.credentials import Credential
+from jupyter_lambda.errors import AccessDeniedException
+from jupyter_lambda.model.arn import Account
+
+#: Operations whose IAM action has another name. Source: Service Authorization Reference, "AWS Lambda".
+_ACTIONS = {
+    "Invoke": "InvokeFunction",
+    "InvokeWithResponseStream": "InvokeFunction",
+    "GetLayerVersionByArn": "GetLayerVersion",
+}
+
+
+class Permissions:
+    """Answers whether a caller may call an operation."""
+
+    def __init__(self, allowed: Iterable[str], operations: Iterable[str], account: Account) -> None:
+        """
+        Args:
+            allowed: Actions of functions, e.g. "lambda:Get*": a star at the end matches any rest.
+        """
+        self._account = account
+        patterns = [pattern.lower() for pattern in allowed]
+        self._allowed = {name for name in operations if any(_matches(action(name), p) for p in patterns)}
+
+    def check(self, caller: Credential, operation: str, labels: Mapping[str, str]) -> None:
+        """Refuse what a function may not do.
+
+        Raises:
+            AccessDeniedException: AWS's text.
+        """
+        if caller.function_name is None or operation in self._allowed:
+            return
+        named = labels.get("FunctionName")
+        resource = "*"
+        if named:
+            resource = named if named.startswith("arn:") else self._account.function_arn(named)
+        raise AccessDeniedException(
+            f"User: {caller.principal} is not authorized to perform: {action(operation)} on resource: {resource} "
+            f"because no identity-based policy allows the {action(operation)} action"
+        )
+
+
+def action(operation: str) -> str:
+    """The IAM action of an operation: Invoke → lambda:InvokeFunction."""
+    return f"lambda:{_ACTIONS.get(operation, operation)}"
+
+
+def _matches(name: str, pattern: str) -> bool:
+    lowered = name.lower()
+    return lowered.startswith(pattern[:-1]) if pattern.endswith("*") else lowered == pattern
