@@ -1,0 +1,5 @@
+"""``python -m jupyter_lambda.cli``."""
+
+from . import main
+
+main()

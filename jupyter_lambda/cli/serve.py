@@ -1,0 +1,120 @@
+"""``serve``: one engine in the foreground."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import faulthandler
+import logging
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from traitlets import Int
+
+from jupyter_lambda.config import LambdaEngine
+from jupyter_lambda.connection import EXIT_ALREADY_RUNNING
+from jupyter_lambda.errors import EngineAlreadyRunning
+
+from .command import ENGINE_ALIASES, LambdaCommand
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class ServeCommand(LambdaCommand):
+    """Run an engine in the foreground until SIGTERM or Ctrl-C."""
+
+    name = "jupyter-lambda-serve"
+    description = (
+        "jupyter lambda serve [--port P] [--state-dir D] [--driver auto|docker|process]: run an engine on 127.0.0.1 in "
+        "the foreground. SIGTERM or Ctrl-C: new work gets a 503, work in flight finishes, the rest is kept; a second "
+        "one ends it at once. Exit code 3: another engine owns the state directory."
+    )
+    examples = """
+    jupyter lambda serve
+    jupyter lambda serve --port 9000 --state-dir ./state --driver docker
+    jupyter lambda serve --LambdaEngine.account_id=123456789012
+    """
+    owner_pid = Int(
+        0, min=0, help="Stop as on SIGTERM when this process has ended. Default 0: nobody owns the engine."
+    ).tag(config=True)
+    aliases = {**ENGINE_ALIASES, "owner-pid": "ServeCommand.owner_pid"}
+
+    def run(self) -> int:
+        """On uvloop where there is one."""
+        traits = LambdaEngine(parent=self)
+        faulthandler.enable()
+        logging.basicConfig(
+            level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+        )
+        logging.getLogger("jupyter_lambda").setLevel(int(str(self.log_level)))
+        _many_files()
+        try:
+            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+                runner.run(self._serve(traits))
+        except EngineAlreadyRunning as exc:
+            self.fail(exc.message, EXIT_ALREADY_RUNNING)
+        return 0
+
+    async def _serve(self, traits: LambdaEngine) -> None:
+        from .host import Stop, drain, hosted, owner_gone
+
+        stop = Stop()
+        with _signals(stop.ask):
+            watch = asyncio.ensure_future(owner_gone(self.owner_pid)) if self.owner_pid else None
+            if watch:
+                watch.add_done_callback(
+                    lambda done: (
+                        None if done.cancelled() else stop.ask(f"process {self.owner_pid}, its owner, has ended")
+                    )
+                )
+            try:
+                async with hosted(self.directory, traits, self._warn, owner_pid=self.owner_pid) as engine:
+                    isolated = "isolated" if engine.driver.isolated else "NOT isolated"
+                    self._say(f"ready at {engine.url} ({engine.driver.name} driver, {isolated}), process {os.getpid()}")
+                    await stop.asked.wait()
+                    self._say(f"stopping: {stop.reason}")
+                    await drain(engine.service, stop, traits.drain_timeout_s)
+            finally:
+                if watch:
+                    watch.cancel()
+
+    def _say(self, line: str) -> None:
+        with contextlib.suppress(OSError):  # a terminal that has gone must not keep the engine from draining
+            print(f"jupyter_lambda: {line}", flush=True)
+
+    def _warn(self, line: str) -> None:
+        with contextlib.suppress(OSError):
+            print(f"jupyter_lambda: {line}", file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def _signals(ask: Callable[[str], None]) -> Any:
+    """Turn signals into requests to stop."""
+    loop = asyncio.get_running_loop()
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, ask, signal.Signals(number).name)
+    try:
+        yield
+    finally:
+        for number in _SIGNALS:
+            loop.remove_signal_handler(number)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
+
+
+def _many_files() -> None:
+    """Each environment takes a socket, a FIFO and connections: use all the files that the system allows."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
