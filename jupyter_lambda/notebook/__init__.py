@@ -1,0 +1,1 @@
+"""The kernel side: magics, capture of a cell, function handles and what they show."""
