@@ -32,6 +32,8 @@ class Engine:
     admin: Any = None
     #: None at AWS itself.
     connection: Any = None
+    #: The lean client of Invoke; None where boto3 makes the calls (AWS itself, an engine behind a proxy).
+    invoker: Any = None
     #: AWS profile; None: an engine.
     profile: str | None = None
     region: str = "us-east-1"
@@ -136,7 +138,7 @@ class Engines:
                 return None
             fresh = _local()
             engine.client, engine.admin, engine.connection = fresh.client, fresh.admin, fresh.connection
-            engine._interpreters = None
+            engine.invoker, engine._interpreters = fresh.invoker, None
             return engine.client
 
     def known(self, profile: str | None = None) -> Engine | None:
@@ -159,13 +161,15 @@ engines = Engines()
 def _local() -> Engine:
     from jupyter_lambda.client import Admin, lambda_client
     from jupyter_lambda.connection import connect
+    from jupyter_lambda.invoke_client import InvokeClient
 
     try:
         connection = connect()
         client = with_headers(lambda_client(connection, pool=_POOL))
     except LambdaError as exc:
         raise EngineUnavailable(exc.message) from exc
-    return Engine(client, Admin(connection), connection, region=connection.region)
+    invoker = InvokeClient(connection) if InvokeClient.serves(connection.url) else None
+    return Engine(client, Admin(connection), connection, invoker, region=connection.region)
 
 
 def _at_aws(profile: str) -> Engine:

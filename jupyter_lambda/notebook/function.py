@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+from jupyter_lambda.invoke_client import InvokeRefused, NotConnected
+
 from . import events
 from .engine import Engine, call, code_of_refusal, engines, refusal, unreachable
 from .errors import DeployError, Interrupted, NotebookError
@@ -269,7 +271,11 @@ class LambdaFunction:
         return "\n".join(str(line["message"]) for line in lines)
 
     def _request(self, engine: Engine, payload: bytes, request_id: str, qualifier: str | None) -> Mapping[str, Any]:
-        headers = {"X-Jupyter-Lambda-Record": "1", "X-Jupyter-Lambda-Request-Id": request_id}
+        headers = {"x-jupyter-lambda-record": "1", "x-jupyter-lambda-request-id": request_id}
+        if engine.invoker is not None and engine.invoker.takes(self.name, qualifier):
+            headers["x-amz-log-type"] = "Tail"
+            answer: Mapping[str, Any] = engine.invoker.invoke(self.name, payload, qualifier=qualifier, headers=headers)
+            return answer
         extra = {"Qualifier": qualifier} if qualifier else {}
         found: Mapping[str, Any] = engine.client.invoke(
             FunctionName=self.name,
@@ -290,19 +296,20 @@ class LambdaFunction:
         while True:
             try:
                 return request()
-            except ClientError as exc:
-                code = code_of_refusal(exc)
+            except (ClientError, InvokeRefused) as exc:
+                code = exc.code if isinstance(exc, InvokeRefused) else code_of_refusal(exc)
+                why = str(exc) if isinstance(exc, InvokeRefused) else refusal(exc)
                 if code == "ResourceNotFoundException":
                     raise DeployError(f"there is no function {self.name}; run its %%lambda cell again") from exc
                 if code != "TooManyRequestsException":
-                    raise DeployError(refusal(exc)) from exc
+                    raise DeployError(why) from exc
                 if time.monotonic() > deadline:
-                    raise Throttled(f"{self.name} is throttled: {refusal(exc)}") from exc
-            except EndpointConnectionError as exc:  # never sent, so it may be tried again
+                    raise Throttled(f"{self.name} is throttled: {why}") from exc
+            except (EndpointConnectionError, NotConnected) as exc:  # never sent, so it may be tried again
                 if renewed or engines.renew(self.engine.client) is None:
                     raise unreachable(exc) from exc
                 renewed = True
-            except BotoCoreError as exc:
+            except (BotoCoreError, OSError) as exc:
                 raise unreachable(exc) from exc
             time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
             pause = min(pause * 2, 1.0)

@@ -147,7 +147,7 @@ class FakeLambda:
 
     def invoke(self, FunctionName: str, Payload: bytes, **params: Any) -> dict[str, Any]:
         headers = params.get("_Headers") or {}
-        request_id = headers.get("X-Jupyter-Lambda-Request-Id", "generated")
+        request_id = headers.get("x-jupyter-lambda-request-id", "generated")
         configuration = self._get(FunctionName)
         with self._lock:
             self.sent.append(Payload)
