@@ -224,6 +224,7 @@ class LambdaService:
             "state_dir": str(self.store.state_dir),
             "uptime_s": round(self.clock() - self.started_s, 1),
             "draining": self.draining,
+            "prices": {"gb_s": self.settings.price_gb_s, "request": self.settings.price_request},
             "functions": self.store.functions.count(),
             "running": self._pool.running(),
             "environments": {state: states.count(state) for state in sorted(set(states))},
