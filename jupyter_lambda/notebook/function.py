@@ -6,7 +6,7 @@ import contextlib
 import random
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from .invocation import FunctionError, Invocation, Throttled, from_response
 
 if TYPE_CHECKING:
     from .mapping import MapResult
+    from .tuning import Strategy, Tuning
 
 #: Seconds that a call keeps trying while it is throttled.
 _THROTTLE_PATIENCE_S = 10.0
@@ -202,6 +203,39 @@ class LambdaFunction:
         from .deploy import reconfigure
 
         return reconfigure(self.engine, self.name, **changes) if changes else self.configuration()
+
+    def tune(
+        self,
+        memory: Sequence[int] | None = None,
+        *,
+        n: int = 20,
+        event: Any = None,
+        strategy: Strategy = "balanced",
+        apply: bool = False,
+        progress: bool = True,
+    ) -> Tuning:
+        """Run it ``n`` times at each memory size (MB) and choose one by ``cost``, ``speed`` or both (``balanced``).
+
+        Raises:
+            FunctionError: It fails with this event; nothing was measured.
+        """
+        from .mapping import progress_bar
+        from .tuning import DEFAULT_SIZES_MB, tune
+
+        sizes = memory or DEFAULT_SIZES_MB
+        bar = progress_bar(self.name, len(set(sizes)) * (n + 1), wanted=progress)
+        try:
+            return tune(
+                self,
+                sizes,
+                runs=n,
+                event=event,
+                strategy=strategy,
+                apply=apply,
+                show=lambda done, _: bar.show(done, 0),
+            )
+        finally:
+            bar.close()
 
     def versions(self) -> list[dict[str, Any]]:
         """The published versions, newest first."""

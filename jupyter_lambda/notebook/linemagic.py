@@ -104,6 +104,21 @@ def _config(shell: Any, arguments: argparse.Namespace) -> Any:
     return render.FunctionCard.of_configuration(engine, found, state=state, bound_as=_bound_as(shell, arguments.name))
 
 
+def _tune(shell: Any, arguments: argparse.Namespace) -> Any:
+    event = Reader(shell.user_ns).event(arguments.event) if arguments.event is not None else {}
+    found = handle(shell, arguments.name).tune(
+        arguments.memory,
+        n=arguments.n,
+        event=event,
+        strategy=arguments.strategy,
+        apply=arguments.apply,
+        progress=not arguments.quiet,
+    )
+    if arguments.out:
+        shell.user_ns[arguments.out] = found
+    return found
+
+
 def _rm(shell: Any, arguments: argparse.Namespace) -> None:
     for name in arguments.names:
         configuration(shell, name)  # all names are right before the first is deleted
@@ -252,6 +267,7 @@ COMMANDS: dict[str, Callable[[Any, argparse.Namespace], Any]] = {
     "map": _map,
     "logs": _logs,
     "config": _config,
+    "tune": _tune,
     "rm": _rm,
     "clean": _clean,
     "versions": _versions,

@@ -166,7 +166,7 @@ def run_map(function: LambdaFunction, events: list[Any], *, max_parallel: int, p
     limit = _Limit(max_parallel)
     running: dict[str, None] = {}
     engine = function.engine  # connected once, before the threads
-    bar = _bar(function.name, len(events)) if progress and len(events) > 1 else _NoBar()
+    bar = progress_bar(function.name, len(events), wanted=progress and len(events) > 1)
     outcomes: list[Invocation | Exception] = [Cancelled("not run: the map was interrupted") for _ in events]
 
     def one(event: Any) -> Invocation | Exception:
@@ -196,7 +196,7 @@ def run_map(function: LambdaFunction, events: list[Any], *, max_parallel: int, p
 
 
 def _collect(
-    futures: dict[Future[Invocation | Exception], int], outcomes: list[Invocation | Exception], bar: _Bar
+    futures: dict[Future[Invocation | Exception], int], outcomes: list[Invocation | Exception], bar: Bar
 ) -> None:
     pending = set(futures)
     failed = 0
@@ -229,9 +229,14 @@ def _try(function: LambdaFunction, event: Any, limit: _Limit, running: dict[str,
     return Throttled(f"{function.name} stayed throttled")
 
 
-class _Bar(Protocol):
-    def show(self, done: int, failed: int) -> None: ...
-    def close(self) -> None: ...
+class Bar(Protocol):
+    """Shows how far something is."""
+
+    def show(self, done: int, failed: int) -> None:
+        """So many are done, and so many of these failed."""
+
+    def close(self) -> None:
+        """It is over, or was interrupted."""
 
 
 class _NoBar:
@@ -286,9 +291,12 @@ class _WidgetBar:
             widget.close()
 
 
-def _bar(name: str, total: int) -> _Bar:
+def progress_bar(name: str, total: int, *, wanted: bool = True) -> Bar:
+    """A bar for where this runs: a widget in a notebook, text in a terminal, nothing elsewhere or where not wanted."""
     from IPython.core.getipython import get_ipython
 
+    if not wanted:
+        return _NoBar()
     shell = get_ipython()
     if shell is not None and hasattr(shell, "kernel"):
         try:

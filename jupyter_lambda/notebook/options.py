@@ -173,6 +173,25 @@ def _config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--concurrency", metavar="N", help="reserved concurrency, or none")
 
 
+def _sizes(word: str) -> list[int]:
+    return [_memory(part) for part in word.split(",")]
+
+
+def _tune(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME")
+    parser.add_argument(
+        "--memory", type=_sizes, metavar="MB,MB…", help="sizes to try (default 128,256,512,1024,1769)", default=None
+    )
+    parser.add_argument("--n", type=_positive, default=20, metavar="N", help="warm runs of each size (default 20)")
+    parser.add_argument("--event", metavar="EVENT", help="JSON, $var, {expression} or @file (default {})")
+    parser.add_argument(
+        "--strategy", choices=("cost", "speed", "balanced"), default="balanced", help="what is best (default balanced)"
+    )
+    parser.add_argument("--apply", action="store_true", help="give the function the size that was chosen")
+    parser.add_argument("--out", type=identifier, metavar="VAR", help="keep what was found in this variable")
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
+
+
 def _rm(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", nargs="+", metavar="NAME")
 
@@ -216,6 +235,7 @@ _DEFINITIONS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] =
     "map": ("call a function with each of a list of events", _map),
     "logs": ("what a function wrote", _logs),
     "config": ("show or change memory, timeout, environment, network, concurrency", _config),
+    "tune": ("run a function at several memory sizes and choose one by cost or speed", _tune),
     "rm": ("delete functions", _rm),
     "clean": ("delete the functions this notebook deployed", _clean),
     "versions": ("the published versions", _versions),
@@ -227,7 +247,9 @@ _DEFINITIONS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] =
 }
 SUBCOMMANDS = list(_DEFINITIONS)
 #: Subcommands whose first argument is a function's name.
-TAKES_NAME = frozenset({"show", "invoke", "map", "logs", "config", "rm", "versions", "rollback", "stats", "stop"})
+TAKES_NAME = frozenset(
+    {"show", "invoke", "map", "logs", "config", "tune", "rm", "versions", "rollback", "stats", "stop"}
+)
 
 
 def line_parser() -> argparse.ArgumentParser:

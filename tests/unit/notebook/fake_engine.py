@@ -12,6 +12,7 @@ import sys
 import threading
 import traceback
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,9 @@ class FakeLambda:
         self.running = 0
         self.most_running = 0
         self.gate: threading.Event | None = None
+        #: Memory in MB → how long a run takes, or a failure's status.
+        self.run_ms: Callable[[int], float | str] = lambda _: 1.5
+        self.warm: set[str] = set()
         self._numbers = itertools.count()
         self._lock = threading.Lock()
 
@@ -118,8 +122,11 @@ class FakeLambda:
     def list_functions(self, **_: Any) -> dict[str, Any]:
         return {"Functions": list(self.functions.values())}
 
-    def delete_function(self, FunctionName: str) -> None:
+    def delete_function(self, FunctionName: str, Qualifier: str | None = None) -> None:
         self._get(FunctionName)
+        if Qualifier:
+            self.published[FunctionName] = [v for v in self.published[FunctionName] if v["Version"] != Qualifier]
+            return
         del self.functions[FunctionName]
         self.published.pop(FunctionName, None)
 
@@ -149,6 +156,8 @@ class FakeLambda:
         headers = params.get("_Headers") or {}
         request_id = headers.get("x-jupyter-lambda-request-id", "generated")
         configuration = self._get(FunctionName)
+        if qualifier := params.get("Qualifier"):
+            configuration = next(v for v in self.published[FunctionName] if v["Version"] == qualifier)
         with self._lock:
             self.sent.append(Payload)
             if self.trouble:
@@ -175,8 +184,15 @@ class FakeLambda:
             error = "Unhandled"
             trace = traceback.format_list(traceback.extract_tb(exc.__traceback__)[1:])
             answer = json.dumps({"errorType": type(exc).__name__, "errorMessage": str(exc), "stackTrace": trace})
-        record = {"status": "error" if error else "success", "run_ms": 1.5, "billed_ms": 100, "memory_used_mb": 30}
-        record |= {"memory_mb": configuration["MemorySize"], "cold": False, "init_ms": None}
+        run_ms, status = self.run_ms(configuration["MemorySize"]), "error" if error else "success"
+        if isinstance(run_ms, str):
+            error, status, run_ms, answer = "Unhandled", run_ms, 9.0, '{"errorType": "Runtime.OutOfMemory"}'
+        record = {"status": status, "run_ms": run_ms, "billed_ms": -(-int(run_ms) // 100) * 100 or 100}
+        place = configuration["Version"]
+        cold = place != "$LATEST" and place not in self.warm
+        self.warm.add(place)
+        record |= {"memory_mb": configuration["MemorySize"], "cold": cold, "init_ms": 40.0 if cold else None}
+        record["memory_used_mb"] = 30
         log = f"START RequestId: {request_id}\nhello\nEND RequestId: {request_id}\n"
         return {
             "Payload": io.BytesIO(answer.encode()),
@@ -214,7 +230,7 @@ class FakeAdmin:
         return True
 
     def status(self) -> dict[str, Any]:
-        return {"interpreters": [sys.executable]}
+        return {"interpreters": [sys.executable], "prices": {"gb_s": 0.0000166667, "request": 0.0000002}}
 
     def stats(self, function: str | None = None, since_s: float | None = None) -> dict[str, Any]:
         one = {"function_name": function or "clean", "invocations": 4, "errors": 1, "throttles": 0, "cold": 1}

@@ -439,3 +439,58 @@ def test_every_option_and_subcommand_is_documented() -> None:
     }
     wanted |= {f".{name}" for name in vars(mapping.MapResult) if name[0] != "_"}
     assert not {word for word in wanted if f"`{word}" not in text and f"{word}`" not in text and f"{word}(" not in text}
+
+
+def test_tune_measures_each_size_and_leaves_the_function_as_it_was(shell: Shell, engine: Engine) -> None:
+    shell.cell("clean --memory 512")
+    before = [v["Version"] for v in engine.client.published["clean"]]
+    engine.client.run_ms = lambda memory_mb: "oom" if memory_mb == 128 else 51200 / memory_mb
+    shell.names["ev"] = {"n": 1}
+    with capture_output():
+        shell.notebook.run(
+            "%lambda tune clean --memory 1024,128,256,1024 --n 5 --event $ev --strategy speed --out found"
+        )
+    found = shell.names["found"]
+    assert [one.memory_mb for one in found.sizes] == [128, 256, 1024]
+    assert "needed more than its 128 MB" in found.sizes[0].failure
+    assert found.best.memory_mb == 1024
+    assert found.best.cold_ms == 90.0
+    assert "1024 MB is best for speed" in repr(found)
+    assert engine.client.functions["clean"]["MemorySize"] == 512
+    assert [v["Version"] for v in engine.client.published["clean"]] == before
+    assert found.apply() == 1024
+    assert engine.client.functions["clean"]["MemorySize"] == 1024
+
+
+def test_tune_applies_shows_the_picture_and_says_what_is_wrong(shell: Shell, engine: Engine) -> None:
+    shell.cell("clean --memory 512")
+    engine.client.run_ms = lambda memory_mb: 51200 / memory_mb
+    with capture_output() as shown:
+        shell.notebook.run('%lambda tune clean --memory 256,2048 --n 2 --event {"n": 1} --strategy speed --apply -q')
+    kinds = [set(output.data) for output in shown.outputs]
+    assert {"application/vnd.vegalite.v5+json", "text/plain"} in kinds
+    assert any("applied" in output.data.get("text/html", "") for output in shown.outputs)
+    assert engine.client.functions["clean"]["MemorySize"] == 2048
+    calls = len(engine.client.calls)
+    with pytest.raises(FunctionError, match="KeyError"):
+        shell.line("tune clean --memory 256")
+    assert len(engine.client.calls) == calls
+    with pytest.raises(MagicUsageError, match="outside 128 to 10240"):
+        shell.line("tune clean --memory 64,128")
+    with pytest.raises(NotebookError, match=r"no function cleen; did you mean clean\?"):
+        shell.line("tune cleen")
+
+
+def test_an_interrupted_tune_leaves_the_function_as_it_was(shell: Shell, engine: Engine) -> None:
+    shell.cell("clean --memory 512")
+
+    def interrupted(memory_mb: int) -> float:
+        if memory_mb == 256:
+            raise KeyboardInterrupt
+        return 1.0
+
+    engine.client.run_ms = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        shell.names["clean"].tune([128, 256], n=2, event={"n": 1}, progress=False)
+    assert engine.client.functions["clean"]["MemorySize"] == 512
+    assert len(engine.client.published["clean"]) == 1
