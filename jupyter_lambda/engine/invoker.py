@@ -18,7 +18,7 @@ from jupyter_lambda.errors import (
 from jupyter_lambda.model import limits
 from jupyter_lambda.model.environment import EnvironmentState
 from jupyter_lambda.model.function import FunctionVersion
-from jupyter_lambda.model.invocation import Invocation, InvocationRecord, InvocationResult
+from jupyter_lambda.model.invocation import Invocation, InvocationResult
 from jupyter_lambda.sandbox.base import InitOutcome, RuntimeEvent, SandboxOutcome
 
 from .environments import Environment, Specs
@@ -59,9 +59,12 @@ class _Call:
 
     invocation: Invocation
     version: FunctionVersion
-    assigned: asyncio.Future[Environment]
     accepted: float
     environment: Environment | None = None
+    #: Made only where the pool has not answered at once.
+    assigned: asyncio.Future[Environment] | None = None
+    #: The START line, once it is written.
+    start: bytes = b""
     cancelled: bool = False
 
 
@@ -113,21 +116,28 @@ class Invoker:
             TooManyRequestsException: A concurrency limit, or no environment in time.
             ServiceException: The engine or the container engine failed; the function did not run, or not to its end.
         """
-        if invocation.request_id in self._calls:
-            raise InvalidParameterValueException(f"Request id {invocation.request_id} is in use; choose another.")
-        call = _Call(invocation, version, self._loop.create_future(), self._loop.time())
-        self._calls[invocation.request_id] = call
+        request_id = invocation.request_id
+        if request_id in self._calls:
+            raise InvalidParameterValueException(f"Request id {request_id} is in use; choose another.")
+        call = _Call(invocation, version, self._loop.time())
+        self._calls[request_id] = call
         self.quiet.clear()
         try:
-            return await self._run(call, attempt)
-        finally:
-            del self._calls[invocation.request_id]
-            if not self._calls:
-                self.quiet.set()
-            self._execute(self._pool.withdraw(invocation.request_id, self._loop.time()))
+            for _ in range(_UNDELIVERED_MAX):
+                result = await self._attempt(call, attempt)
+                if result is not None:
+                    return result
+        except BaseException:
+            self._execute(self._pool.withdraw(request_id, self._loop.time()))
             if call.environment is not None:
                 # Cancelled from outside, or worse: what state its environment is in is unknown, so it goes.
                 self._spawn(self._end(call.environment), name=f"end {call.environment.environment_id}")
+            raise
+        finally:
+            del self._calls[request_id]
+            if not self._calls:
+                self.quiet.set()
+        raise ServiceException(f"the environments of function {version.name} end before they take an event")
 
     def cancel(self, request_id: str) -> bool:
         """Stop a waiting or running invocation; False when it is not there (any more)."""
@@ -137,7 +147,7 @@ class Invoker:
         call.cancelled = True
         if call.environment is not None:
             self._spawn(call.environment.sandbox.cancel(request_id), name=f"cancel {request_id}")
-        elif not call.assigned.done():
+        elif call.assigned is not None and not call.assigned.done():
             call.assigned.set_exception(_Cancelled())
             self._execute(self._pool.withdraw(request_id, self._loop.time()))
         return True
@@ -188,40 +198,37 @@ class Invoker:
 
     # --- one invocation
 
-    async def _run(self, call: _Call, attempt: int) -> InvocationResult:
-        version = call.version
-        for _ in range(_UNDELIVERED_MAX):
-            result = await self._attempt(call, attempt)
-            if result is not None:
-                return result
-            call.assigned = self._loop.create_future()
-        raise ServiceException(f"the environments of function {version.name} end before they take an event")
-
     async def _attempt(self, call: _Call, attempt: int) -> InvocationResult | None:
         """Run the invocation in one environment; None when that ended before the function saw the event."""
         invocation, version = call.invocation, call.version
-        self._versions[version.key] = version
-        function = self._store.functions.get(version.name)
+        key = version.key
+        self._versions[key] = version
+        functions = self._store.functions
+        function = functions.get(version.name)
         self._execute(
             self._pool.arrive(
                 invocation.request_id,
-                version.key,
+                key,
                 memory_mb=version.memory_mb,
                 reserved=function.reserved_concurrency if function else None,
-                total_reserved=self._store.functions.total_reserved(),
+                total_reserved=functions.total_reserved(),
                 now_s=self._loop.time(),
             )
         )
-        try:
-            environment = call.assigned.result() if call.assigned.done() else await call.assigned
-        except _InitFailed as failed:
-            return self._init_failed(call, failed.failure, attempt)
-        except _Cancelled:
-            return self._finished(call, None, SandboxOutcome("cancelled", b"", 0.0), 0.0, b"", attempt)
+        environment = call.environment
+        if environment is None:
+            if call.assigned is None:
+                call.assigned = self._loop.create_future()
+            try:
+                environment = await call.assigned
+            except _InitFailed as failed:
+                return self._init_failed(call, failed.failure, attempt)
+            except _Cancelled:
+                return self._finished(call, None, SandboxOutcome("cancelled", b"", 0.0), 0.0, b"", attempt)
         waited_s = self._loop.time() - call.accepted
         outcome = await self._handle(call, environment)
         if not outcome.delivered and outcome.kind in ("exit", "oom", "system"):
-            call.environment = None
+            call.environment = call.assigned = None
             await self._end(environment)
             return None
         output = environment.sandbox.log_tail(invocation.request_id)
@@ -240,19 +247,21 @@ class Invoker:
         return result
 
     async def _handle(self, call: _Call, environment: Environment) -> SandboxOutcome:
-        invocation, timeout_s = call.invocation, call.version.timeout_s
-        self._log(environment.log_stream, call, start_line(invocation.request_id, call.version.version))
+        invocation, version = call.invocation, call.version
+        now_s = self._clock()
+        call.start = start_line(invocation.request_id, version.version)
+        self._log(environment.log_stream, call, call.start, now_s)
         if call.cancelled:
             return SandboxOutcome("cancelled", b"", 0.0, reusable=False)
         event = RuntimeEvent(
-            request_id=invocation.request_id,
-            payload=invocation.payload,
-            invoked_arn=invocation.invoked_arn,
-            deadline_ms=int((self._clock() + timeout_s) * 1000),
-            trace_id=invocation.trace_id,
-            client_context=invocation.client_context,
+            invocation.request_id,
+            invocation.payload,
+            invocation.invoked_arn,
+            int((now_s + version.timeout_s) * 1000),
+            invocation.trace_id,
+            invocation.client_context,
         )
-        return await environment.sandbox.invoke(event, timeout_s)
+        return await environment.sandbox.invoke(event, version.timeout_s)
 
     def _init_failed(self, call: _Call, failure: InitFailure, attempt: int) -> InvocationResult:
         verdict = judge(failure.outcome, call.invocation.request_id, limits.INIT_TIMEOUT_S + call.version.timeout_s)
@@ -260,7 +269,7 @@ class Invoker:
             raise ServiceException(f"the sandbox of function {call.version.name} could not be started")
         # AWS runs a failed initialisation again within the invocation, so that its output stands after START too.
         start = start_line(call.invocation.request_id, call.version.version)
-        self._log(failure.log_stream, call, start + failure.output)
+        self._log(failure.log_stream, call, start + failure.output, self._clock())
         usage = Usage(
             attempt=attempt,
             run_ms=0.0,
@@ -269,8 +278,7 @@ class Invoker:
             environment_id=failure.environment_id,
             log_stream=failure.log_stream,
         )
-        record = self._record(call, verdict, usage)
-        return self._result(call, verdict, record, start + failure.output)
+        return self._result(call, verdict, usage, start + failure.output)
 
     def _finished(
         self,
@@ -294,27 +302,25 @@ class Invoker:
             environment_id=environment.sandbox.sandbox_id if environment else None,
             log_stream=environment.log_stream if environment else None,
         )
-        record = self._record(call, verdict, usage)
-        return self._result(call, verdict, record, start_line(record.request_id, record.version) + output)
+        start = call.start or start_line(call.invocation.request_id, call.version.version)
+        return self._result(call, verdict, usage, start + output)
 
-    def _record(self, call: _Call, verdict: Verdict, usage: Usage) -> InvocationRecord:
-        increment_ms = self._settings.billing_increment_ms
-        return record_of(call.invocation, call.version, verdict, usage, now_s=self._clock(), increment_ms=increment_ms)
-
-    def _result(self, call: _Call, verdict: Verdict, record: InvocationRecord, output: bytes) -> InvocationResult:
+    def _result(self, call: _Call, verdict: Verdict, usage: Usage, output: bytes) -> InvocationResult:
+        now_s, increment_ms = self._clock(), self._settings.billing_increment_ms
+        record = record_of(call.invocation, call.version, verdict, usage, now_s=now_s, increment_ms=increment_ms)
         end = end_lines(record)
         if verdict.log_line:
             end = verdict.log_line.encode() + b"\n" + end
             if not output.endswith(b"\n"):
                 end = b"\n" + end
         if record.log_stream is not None:
-            self._log(record.log_stream, call, end)
+            self._log(record.log_stream, call, end, now_s)
         tail = (output + end)[-limits.LOG_TAIL_BYTES :]
         return InvocationResult(verdict.payload, verdict.function_error, call.version.version, tail, record)
 
-    def _log(self, stream: str, call: _Call, data: bytes) -> None:
-        now_ms = int(self._clock() * 1000)
-        self._store.logs.append(call.version.name, stream, call.invocation.request_id, data, now_ms, platform=True)
+    def _log(self, stream: str, call: _Call, data: bytes, now_s: float) -> None:
+        request_id, now_ms = call.invocation.request_id, int(now_s * 1000)
+        self._store.logs.append(call.version.name, stream, request_id, data, now_ms, platform=True)
 
     # --- what the pool says
 
@@ -338,13 +344,15 @@ class Invoker:
     def _assign(self, environment_id: str, request_id: str) -> None:
         call = self._calls[request_id]
         call.environment = self._environments[environment_id]
-        if not call.assigned.done():  # else its caller has gone, and ``run`` ends the environment
+        if call.assigned is not None and not call.assigned.done():  # else nobody waits, or its caller has gone
             call.assigned.set_result(call.environment)
 
     def _refuse(self, request_id: str, error: Exception) -> None:
         call = self._calls[request_id]
         if isinstance(error, TooManyRequestsException):
             self._store.ledger.throttle(call.version.name, self._clock())
+        if call.assigned is None:
+            call.assigned = self._loop.create_future()
         if not call.assigned.done():
             call.assigned.set_exception(error)
 

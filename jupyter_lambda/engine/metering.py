@@ -32,9 +32,12 @@ class Price:
         return gb_s * self.gb_s + requests * self.request
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Usage:
-    """What an invocation took. Milliseconds, but ``waited_s``: seconds until it had an environment."""
+    """What an invocation took. Milliseconds, but ``waited_s``: seconds until it had an environment.
+
+    Not frozen, as nothing that is made for every invocation: that costs a microsecond for each.
+    """
 
     #: Which attempt of an asynchronous event, from 1.
     attempt: int
@@ -58,29 +61,32 @@ def record_of(
     increment_ms: int,
 ) -> InvocationRecord:
     """What the ledger keeps. Initialisation is billed with the run, as AWS does since August 2025."""
+    run_ms, init_ms = usage.run_ms, usage.init_ms
     ran = usage.environment_id is not None
-    init_ms = usage.init_ms or 0.0
-    billed = billed_ms(usage.run_ms + init_ms, increment_ms) if ran else 0
+    init = init_ms or 0.0
+    billed = billed_ms(run_ms + init, increment_ms) if ran else 0
+    memory_mb = version.memory_mb
+    # By position: twenty keywords cost more than all the arithmetic.
     return InvocationRecord(
-        request_id=invocation.request_id,
-        function_name=version.name,
-        version=version.version,
-        source=invocation.source,
-        status=verdict.status,
-        received_s=invocation.received_s,
-        started_s=now_s - usage.run_ms / 1000 if ran else None,
-        queue_ms=max(0.0, usage.waited_s * 1000 - init_ms),
-        init_ms=usage.init_ms,
-        run_ms=usage.run_ms,
-        billed_ms=billed,
-        memory_mb=version.memory_mb,
-        memory_used_mb=usage.memory_used_mb,
-        cold=usage.init_ms is not None,
-        error_type=verdict.error_type,
-        environment_id=usage.environment_id,
-        log_stream=usage.log_stream,
-        attempt=usage.attempt,
-        gb_s=version.memory_mb / 1024 * billed / 1000,
+        invocation.request_id,
+        version.name,
+        version.version,
+        invocation.source,
+        verdict.status,
+        invocation.received_s,
+        now_s - run_ms / 1000 if ran else None,
+        max(0.0, usage.waited_s * 1000 - init),
+        init_ms,
+        run_ms,
+        billed,
+        memory_mb,
+        usage.memory_used_mb,
+        init_ms is not None,
+        verdict.error_type,
+        usage.environment_id,
+        usage.log_stream,
+        usage.attempt,
+        memory_mb / 1024 * billed / 1000,
     )
 
 
@@ -108,20 +114,18 @@ def end_lines(record: InvocationRecord) -> bytes:
     Source: AWS Lambda Developer Guide, "Log format"; a function's own error that it reported itself has no Status
     field, one that the platform saw has.
     """
-    used = record.memory_used_mb if record.memory_used_mb is not None else 0
-    fields = [
-        f"REPORT RequestId: {record.request_id}",
-        f"Duration: {record.run_ms:.2f} ms",
-        f"Billed Duration: {record.billed_ms} ms",
-        f"Memory Size: {record.memory_mb} MB",
-        f"Max Memory Used: {min(used, record.memory_mb)} MB",
-    ]
+    request_id, memory_mb = record.request_id, record.memory_mb
+    used_mb = record.memory_used_mb or 0
+    more = ""
     if record.init_ms is not None:
-        fields.append(f"Init Duration: {record.init_ms:.2f} ms")
+        more = f"Init Duration: {record.init_ms:.2f} ms\t"
     status = _REPORT_STATUS.get(record.status)
     if status and record.status != "error":
-        fields.append(f"Status: {status}")
+        more += f"Status: {status}\t"
         if status == "error" and record.error_type:
-            fields.append(f"Error Type: {record.error_type}")
-    report = "\t".join(fields)
-    return f"END RequestId: {record.request_id}\n{report}\t\n".encode()
+            more += f"Error Type: {record.error_type}\t"
+    return (
+        f"END RequestId: {request_id}\nREPORT RequestId: {request_id}\tDuration: {record.run_ms:.2f} ms\t"
+        f"Billed Duration: {record.billed_ms} ms\tMemory Size: {memory_mb} MB\t"
+        f"Max Memory Used: {used_mb if used_mb < memory_mb else memory_mb} MB\t{more}\n"
+    ).encode()

@@ -13,7 +13,7 @@ from jupyter_lambda.model.invocation import Status
 from jupyter_lambda.sandbox.base import Exit, InitOutcome, SandboxOutcome
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Verdict:
     """What the caller, the log and the ledger are told of an outcome."""
 

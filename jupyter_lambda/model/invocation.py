@@ -1,4 +1,8 @@
-"""One invocation: the request, what came of it, the record that is kept, and the durable asynchronous event."""
+"""One invocation: the request, what came of it, the record that is kept, and the durable asynchronous event.
+
+What is made for every invocation is never changed once made, and yet not frozen: construction would take five times as
+long (2 µs for a record), some 6 µs in all for each invocation.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ from typing import Any, Literal
 Status = Literal["success", "error", "timeout", "exit", "oom", "too_large", "init_error", "cancelled", "system"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Invocation:
     """A request to run one version once."""
 
@@ -32,7 +36,7 @@ class Invocation:
     received_s: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class InvocationRecord:
     """What the ledger keeps of one invocation. Durations in milliseconds, times in seconds since the epoch."""
 
@@ -63,7 +67,7 @@ class InvocationRecord:
     gb_s: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class InvocationResult:
     """What the caller of Invoke gets."""
 

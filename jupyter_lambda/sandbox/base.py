@@ -58,7 +58,7 @@ class Exit:
     system: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RuntimeEvent:
     """One event as the Runtime API hands it to the function."""
 
@@ -74,7 +74,7 @@ class RuntimeEvent:
     cognito_identity: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SandboxOutcome:
     """What came of one event. Never an exception: a failing function is a result."""
 
