@@ -149,3 +149,16 @@ class EventInvokeConfig:
     maximum_event_age_s: int = limits.EVENT_AGE_MAX_S
     on_success_arn: str | None = None
     on_failure_arn: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProvisionedConfig:
+    """How many environments of a version, or of what an alias names, are kept initialised."""
+
+    function_name: str
+    #: A version's number or an alias.
+    qualifier: str
+    #: RequestedProvisionedConcurrentExecutions.
+    requested: int
+    #: As AWS writes it: 2026-11-23T08:44:39+0000.
+    last_modified: str

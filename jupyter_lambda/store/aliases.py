@@ -13,12 +13,13 @@ from jupyter_lambda.model.function import Alias
 from .cache import Cache
 from .database import Database
 from .invoke_configs import InvokeConfigs
+from .provisioned import Provisioned
 
 #: Aliases kept in memory.
 CACHED = 4_096
 
 
-class Aliases(InvokeConfigs):
+class Aliases(InvokeConfigs, Provisioned):
     """The part of ``Functions`` that keeps aliases."""
 
     def __init__(self, database: Database) -> None:
@@ -67,7 +68,7 @@ class Aliases(InvokeConfigs):
         await self._database.write(run, then=lambda _: self._aliases.put((alias.function_name, alias.name), alias))
 
     async def delete_alias(self, function_name: str, name: str) -> None:
-        """Remove an alias with its invoke configuration; nothing where there is none.
+        """Remove an alias with its invoke configuration and provisioned concurrency; nothing where there is none.
 
         Raises:
             StoreError: It can't be written.
@@ -75,13 +76,16 @@ class Aliases(InvokeConfigs):
 
         def run(connection: sqlite3.Connection) -> None:
             connection.execute("DELETE FROM alias WHERE function_name = ? AND name = ?", (function_name, name))
-            connection.execute(
-                "DELETE FROM invoke_config WHERE function_name = ? AND qualifier = ?", (function_name, name)
-            )
+            for table in ("invoke_config", "provisioned"):
+                connection.execute(
+                    f"DELETE FROM {table} WHERE function_name = ? AND qualifier = ?",  # noqa: S608
+                    (function_name, name),
+                )
 
         def then(_: None) -> None:
             self._aliases.put((function_name, name), None)
             self._forget_invoke_configs(function_name)
+            self._forget_provisioned(lambda key: key == (function_name, name))
 
         await self._database.write(run, then=then, essential=True)
 

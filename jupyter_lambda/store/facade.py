@@ -13,6 +13,7 @@ from pathlib import Path
 from .database import Database
 from .events import EventQueue
 from .functions import Functions
+from .imports import Imports
 from .ledger import RECORDS_MAX, Ledger
 from .lock import StateLock
 from .logs import CAP_BYTES, Logs
@@ -42,6 +43,7 @@ class Store:
         #: Random hex, new at every start.
         self.epoch = secrets.token_hex(8)
         self.functions = Functions(database)
+        self.imports = Imports(database)
         self.ledger = Ledger(database, records_max)
         self.events = EventQueue(database, self.ledger, clock)
         self.packages = packages

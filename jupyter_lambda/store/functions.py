@@ -189,11 +189,11 @@ class Functions(Aliases, Layers, Policies):
         await self._database.write(run, then=then)
 
     async def delete(self, name: str) -> None:
-        """Remove a function with its versions, aliases, invoke configurations and policies, if there is one."""
+        """Remove a function with all that the tables know of it, if there is one."""
 
         def run(connection: sqlite3.Connection) -> None:
             connection.execute("DELETE FROM function WHERE name = ?", (name,))
-            for table in ("version", "alias", "invoke_config"):
+            for table in ("version", "alias", "invoke_config", "provisioned", "learned_imports"):
                 connection.execute(f"DELETE FROM {table} WHERE function_name = ?", (name,))  # noqa: S608
             connection.execute("DELETE FROM policy WHERE owner = ?", (f"function:{name}",))
 
@@ -203,23 +203,26 @@ class Functions(Aliases, Layers, Policies):
             self._versions.forget_where(lambda key: key[0] == name)
             self._forget_aliases(name)
             self._forget_invoke_configs(name)
+            self._forget_provisioned(lambda key: key[0] == name)
 
         await self._database.write(run, then=then, essential=True)
 
     async def delete_version(self, name: str, version: str) -> None:
-        """Remove one numbered version with its invoke configuration; nothing where there is none."""
+        """Remove one numbered version with its invoke configuration and provisioned concurrency; none: nothing."""
         number = _number(version)
         if not number:
             raise ResourceNotFoundException(f"Function not found: {name}:{version}")
 
         def run(connection: sqlite3.Connection) -> None:
             connection.execute("DELETE FROM version WHERE function_name = ? AND number = ?", (name, number))
-            connection.execute("DELETE FROM invoke_config WHERE function_name = ? AND qualifier = ?", (name, version))
+            for table in ("invoke_config", "provisioned"):
+                connection.execute(f"DELETE FROM {table} WHERE function_name = ? AND qualifier = ?", (name, version))  # noqa: S608
 
         def then(_: None) -> None:
             self._totals.clear()
             self._versions.put((name, number), None)
             self._forget_invoke_configs(name)
+            self._forget_provisioned(lambda key: key == (name, version))
 
         await self._database.write(run, then=then, essential=True)
 

@@ -100,14 +100,15 @@ async def test_newer_database_is_refused(tmp_path: Path):
 
 async def test_migrations_run_once_and_in_order(tmp_path: Path, monkeypatch):
     await (await Store.open(tmp_path)).close()
-    second = tmp_path / "second.sql"
-    second.write_text("CREATE TABLE added (x); INSERT INTO added VALUES (1);")
-    monkeypatch.setattr(connection_module, "MIGRATIONS", ("schema.sql", str(second)))
+    more = tmp_path / "more.sql"
+    more.write_text("CREATE TABLE added (x); INSERT INTO added VALUES (1);")
+    known = connection_module.MIGRATIONS
+    monkeypatch.setattr(connection_module, "MIGRATIONS", (*known, str(more)))
     for _ in range(2):
         await (await Store.open(tmp_path)).close()
     connection = sqlite3.connect(tmp_path / "lambda.db")
     assert connection.execute("SELECT count(*) FROM added").fetchone() == (1,)
-    assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+    assert connection.execute("PRAGMA user_version").fetchone() == (len(known) + 1,)
     connection.close()
 
 
@@ -115,10 +116,11 @@ async def test_failed_migration_changes_nothing(tmp_path: Path, monkeypatch):
     await (await Store.open(tmp_path)).close()
     bad = tmp_path / "bad.sql"
     bad.write_text("CREATE TABLE added (x); INSERT INTO nowhere VALUES (1);")
-    monkeypatch.setattr(connection_module, "MIGRATIONS", ("schema.sql", str(bad)))
+    known = connection_module.MIGRATIONS
+    monkeypatch.setattr(connection_module, "MIGRATIONS", (*known, str(bad)))
     with pytest.raises(StoreError, match="nowhere"):
         await Store.open(tmp_path)
-    monkeypatch.setattr(connection_module, "MIGRATIONS", ("schema.sql",))
+    monkeypatch.setattr(connection_module, "MIGRATIONS", known)
     store = await Store.open(tmp_path)
     assert store._database.query("SELECT name FROM sqlite_master WHERE name = 'added'") == []
     await store.close()
