@@ -6,8 +6,7 @@ import asyncio
 
 import pytest
 
-from jupyter_lambda import http1
-from jupyter_lambda.http1 import Request, Response, Server, encode_head
+from jupyter_lambda.http1 import MAX_HEADER_BYTES, Request, Response, Server, encode_head
 
 
 async def echo(request: Request) -> Response:
@@ -142,14 +141,15 @@ async def test_close_lets_requests_in_flight_finish():
     await writer.wait_closed()
 
 
-async def test_a_stalled_request_times_out(monkeypatch, server):
-    monkeypatch.setattr(http1, "STALL_TIMEOUT_S", 0.05)
-    _, host, port = server
+async def test_a_stalled_request_times_out():
+    server = Server(echo, stall_timeout_s=0.05)
+    host, port = await server.listen_tcp("127.0.0.1", 0)
     reader, writer = await asyncio.open_connection(host, port)
     writer.write(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nab")
     assert (await asyncio.wait_for(reader.read(), 5)).startswith(b"HTTP/1.1 408")
     writer.close()
     await writer.wait_closed()
+    await server.close()
 
 
 async def test_unix_socket_and_peer(tmp_path):
@@ -171,3 +171,131 @@ async def test_unix_socket_and_peer(tmp_path):
     await writer.wait_closed()
     assert seen == ["unix"]
     await server.close()
+
+
+@pytest.fixture
+async def serve():
+    """Start a server with a handler; returns what opens a connection to it."""
+    servers = []
+
+    async def start(handler, **options):
+        server = Server(handler, **options)
+        servers.append(server)
+        host, port = await server.listen_tcp("127.0.0.1", 0)
+        return server, host, port
+
+    yield start
+    for server in servers:
+        await server.close()
+
+
+async def test_a_handler_may_answer_at_once(serve):
+    at = await serve(lambda request: Response(200, (), request.path.encode()))
+    answer = await talk(
+        at, b"GET /a HTTP/1.1\r\n\r\nGET /b HTTP/1.1\r\n\r\nHEAD /c HTTP/1.1\r\nConnection: close\r\n\r\n"
+    )
+    assert answer.count(b"HTTP/1.1 200 OK") == 3
+    assert answer.index(b"/a") < answer.index(b"/b")
+    assert answer.endswith(b"Content-Length: 2\r\nConnection: close\r\n\r\n")
+
+
+async def test_answers_keep_the_order_of_the_requests_however_they_are_made(serve):
+    later = []
+
+    async def slowly(request):
+        await asyncio.sleep(0)
+        return Response(body=request.path.encode())
+
+    def handler(request):
+        if request.path == "/later":
+            later.append(request)
+            return None
+        return slowly(request) if request.path == "/slow" else Response(body=request.path.encode())
+
+    _, host, port = await serve(handler)
+    reader, writer = await asyncio.open_connection(host, port)
+    paths = ["/slow", "/now", "/later", "/slow", "/now", "/last"]
+    writer.write(b"".join(f"GET {path} HTTP/1.1\r\n\r\n".encode() for path in paths))
+    await reader.readuntil(b"/now")
+    while not later:
+        await asyncio.sleep(0)
+    assert later[0].connection.busy
+    assert later[0].connection.answer(Response(body=b"/later"))
+    assert not later[0].connection.answer(Response(body=b"twice"))
+    rest = await reader.readuntil(b"/last")
+    assert [part.split(b"HTTP")[0] for part in rest.split(b"\r\n\r\n")[1:]] == [b"/later", b"/slow", b"/now", b"/last"]
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_who_answers_later_learns_that_nobody_waits_any_more(serve):
+    left = asyncio.Queue()
+    _, host, port = await serve(left.put_nowait)
+    _, writer = await asyncio.open_connection(host, port)
+    writer.write(b"GET / HTTP/1.1\r\n\r\n")
+    request = await left.get()
+    writer.transport.abort()
+    while not request.connection.closed:
+        await asyncio.sleep(0)
+    assert not request.connection.answer(Response())
+
+
+async def test_a_failing_direct_handler_is_a_500(serve):
+    def boom(request):
+        raise RuntimeError("boom")
+
+    answer = await talk(await serve(boom), b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 500 ")
+
+
+async def test_an_answer_with_a_broken_header_is_a_500_and_the_connection_goes_on(serve):
+    def handler(request):
+        return Response(200, [("X", request.query.replace("-", "\n"))], b"ok")
+
+    answer = await talk(
+        await serve(handler), b"GET /?a-b HTTP/1.1\r\n\r\nGET /?ab HTTP/1.1\r\nConnection: close\r\n\r\n"
+    )
+    assert answer.startswith(b"HTTP/1.1 500 ")
+    assert answer.endswith(b"ok")
+
+
+async def test_headers_without_end_are_refused_in_time(serve):
+    _, host, port = await serve(echo)
+    reader, writer = await asyncio.open_connection(host, port)
+    begin = b"GET / HTTP/1.1\r\nX: "
+    writer.write(begin)
+    await asyncio.sleep(0)
+    # Not a byte more: a client that still sends when it is refused may lose the answer.
+    writer.write(b"y" * (2 * MAX_HEADER_BYTES + 1 - len(begin)))
+    assert (await reader.read()).startswith(b"HTTP/1.1 431 ")
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_many_pipelined_requests_are_all_answered(serve):
+    answer = await talk(
+        await serve(echo), b"GET /x HTTP/1.1\r\n\r\n" * 99 + b"GET /x HTTP/1.1\r\nConnection: close\r\n\r\n"
+    )
+    assert answer.count(b"HTTP/1.1 200 OK") == 100
+
+
+async def test_a_large_answer_arrives_whole_and_in_order(serve):
+    body = bytes(range(256)) * 4096
+    at = await serve(lambda request: Response(200, (), body))
+    answer = await talk(at, b"GET / HTTP/1.1\r\n\r\n" * 3 + b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n")
+    assert answer.count(body) == 4
+
+
+async def test_close_waits_for_those_who_answer_later(serve):
+    left = asyncio.Queue()
+    server, host, port = await serve(left.put_nowait)
+    reader, writer = await asyncio.open_connection(host, port)
+    writer.write(b"GET / HTTP/1.1\r\n\r\n")
+    request = await left.get()
+    closing = asyncio.create_task(server.close(grace_s=5))
+    await asyncio.sleep(0)
+    assert request.connection.answer(Response(body=b"done"))
+    await closing
+    assert (await reader.read()).endswith(b"Connection: close\r\n\r\ndone")
+    writer.close()
+    await writer.wait_closed()

@@ -1,0 +1,391 @@
+"""One client's connection: bytes to requests, responses to bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable
+from http import HTTPMethod
+from typing import TYPE_CHECKING, cast
+
+import httptools
+
+from .message import Request, Response, encode_head
+
+if TYPE_CHECKING:
+    from .server import Server
+
+log = logging.getLogger(__name__)
+
+#: Bytes of request line and headers together.
+MAX_HEADER_BYTES = 64 * 1024
+#: Requests of one connection that may wait before no more is read from it.
+PIPELINE_MAX = 16
+#: Bodies up to this size are sent in one piece with their head.
+_JOINED_MAX_BYTES = 64 * 1024
+_METHODS = {m.value.encode(): m.value for m in HTTPMethod}
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_FAILED = Response(500, [("Content-Type", "text/plain")], b"internal error; see the engine's log\n")
+
+
+class BadRequest(Exception):
+    """What the peer sent is not HTTP, or too large; answered by the server itself."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Connection(asyncio.Protocol):
+    """One client's connection."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._parser = httptools.HttpRequestParser(self)
+        self._waiting: deque[tuple[Request, bool]] = deque()
+        #: The request that is being answered, and whether the connection may go on after it.
+        self._current: Request | None = None
+        self._keep_alive = True
+        #: Drives the coroutine that answers, while there is one.
+        self.task: asyncio.Task[None] | None = None
+        self._drained: asyncio.Future[None] | None = None
+        self._reading = True
+        #: Nothing more is read from this client.
+        self._refused = False
+        self.closed = False
+        self.peer = "unix"
+        #: Bytes since the last message ended, up to and with the read that is being parsed.
+        self._fed_bytes = 0
+        self._in_message = False
+        self._reset()
+
+    def _reset(self) -> None:
+        self._url = b""
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._trailers: list[tuple[bytes, bytes]] = []
+        self._body: list[bytes] = []
+        self._body_bytes = 0
+        self._headers_done = self._checked = False
+
+    # --- asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client has connected."""
+        # uvloop's Unix transports are no subclass of asyncio.Transport.
+        self._transport = cast(asyncio.Transport, transport)
+        name = transport.get_extra_info("peername")
+        if isinstance(name, tuple):
+            self.peer = name[0]
+            sock = transport.get_extra_info("socket")
+            if sock is not None:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._server.connections.add(self)
+        if self._server.max_connections is not None and len(self._server.connections) > self._server.max_connections:
+            self.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client has gone, or we closed."""
+        self.closed = True
+        self._server.connections.discard(self)
+        self._server.stalling.pop(self, None)
+        self._waiting.clear()
+        if self.task is None:
+            self._current = None
+        self._wake_writer()
+        if self._server.closing:
+            self._server.went_idle()
+
+    def pause_writing(self) -> None:
+        """The client reads too slowly."""
+        self._drained = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        """The client has caught up."""
+        self._wake_writer()
+        self._drained = None
+        if self._waiting and self._current is None and self.task is None:
+            self._serve()
+
+    def _wake_writer(self) -> None:
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser, then answer what is whole; what isn't HTTP is refused."""
+        if self._refused:
+            return
+        self._fed_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+            if self._in_message:
+                self._incomplete()
+            elif self._server.stalling:
+                self._server.stalling.pop(self, None)
+        except httptools.HttpParserUpgrade:
+            # The offer to upgrade is ignored, as RFC 9110 allows: the request is answered, then the connection closed.
+            self._refused = True
+        except BadRequest as exc:
+            self._fail(exc.status, str(exc))
+        except httptools.HttpParserCallbackError as exc:
+            cause = exc.__context__
+            if isinstance(cause, BadRequest):
+                self._fail(cause.status, str(cause))
+            else:
+                log.exception("HTTP parser callback failed")
+                self._fail(400, "bad request")
+        except httptools.HttpParserError as exc:
+            self._fail(400, f"malformed HTTP request: {exc}")
+        if self._waiting and self._current is None and self.task is None:
+            self._serve()
+
+    # --- httptools callbacks
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        self._reset()
+        self._in_message = True
+
+    def on_url(self, url: bytes) -> None:
+        """A part of the request target."""
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header, or a trailer after the body."""
+        if self._headers_done:
+            self._trailers.append((name, value))
+            self._check_size(self._trailers)
+        else:
+            self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """Nothing is decided here: most requests come whole, see ``_incomplete`` for those that don't."""
+        self._headers_done = True
+        if self._fed_bytes > MAX_HEADER_BYTES:
+            self._check_size(self._headers)
+
+    def on_body(self, body: bytes) -> None:
+        """A part of the body."""
+        self._body_bytes += len(body)
+        if self._body_bytes > self._server.max_body_bytes:
+            raise BadRequest(413, f"the request body is larger than {self._server.max_body_bytes} bytes")
+        self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        """A request is whole."""
+        self._in_message = False
+        self._fed_bytes = 0
+        parser, parts = self._parser, self._body
+        method = parser.get_method()
+        path, _, query = self._url.decode("latin-1").partition("?")
+        request = Request(
+            _METHODS.get(method) or method.decode("latin-1"),
+            path,
+            query,
+            self._headers,
+            parts[0] if len(parts) == 1 else b"".join(parts),
+            self.peer,
+            self,
+            self._trailers,
+        )
+        self._waiting.append((request, parser.should_keep_alive()))
+        if len(self._waiting) > PIPELINE_MAX and self._reading and self._transport:
+            self._reading = False
+            self._transport.pause_reading()
+
+    def _check_size(self, headers: list[tuple[bytes, bytes]]) -> None:
+        if len(self._url) + sum(len(name) + len(value) for name, value in headers) > MAX_HEADER_BYTES:
+            raise BadRequest(431, f"the request's headers are larger than {MAX_HEADER_BYTES} bytes")
+
+    def _incomplete(self) -> None:
+        """More of this request is to come: refuse what is declared too large before it is sent, and watch the time.
+
+        Raises:
+            BadRequest: It is too large.
+        """
+        self._server.watch(self)
+        if not self._headers_done:
+            if self._fed_bytes > MAX_HEADER_BYTES:
+                self._check_size(self._headers)
+                if self._fed_bytes > 2 * MAX_HEADER_BYTES:
+                    raise BadRequest(431, f"the request's headers are larger than {MAX_HEADER_BYTES} bytes")
+            return
+        if self._checked:
+            return
+        self._checked = True
+        for name, value in self._headers:
+            lower = name.lower()
+            if lower == b"content-length" and value.isdigit() and int(value) > self._server.max_body_bytes:
+                raise BadRequest(413, f"the request body is larger than {self._server.max_body_bytes} bytes")
+            if lower == b"expect" and value.lower() == b"100-continue" and self._transport and not self.answering:
+                self._transport.write(_CONTINUE)
+
+    # --- serving
+
+    @property
+    def answering(self) -> bool:
+        """True while a request of this connection waits for its answer."""
+        return self._current is not None or bool(self._waiting)
+
+    @property
+    def busy(self) -> bool:
+        """True while a request of this connection is being answered or has come in part."""
+        return self.answering or self._in_message
+
+    def _serve(self) -> None:
+        """Begin with what waits; nothing is being answered now."""
+        made = self._next()
+        if made is not None:
+            self.task = self._loop.create_task(self._wait(made))
+
+    def _next(self) -> Awaitable[Response] | None:
+        """Answer the requests that can be answered at once; the first that can't is returned, if it takes a task."""
+        while self._waiting and self._drained is None:
+            self._current, self._keep_alive = self._waiting.popleft()
+            try:
+                made = self._server.handler(self._current)
+            except Exception:
+                log.exception("handler failed: %s %s", self._current.method, self._current.path)
+                made = _FAILED
+            if made is None:
+                return None
+            if not isinstance(made, Response):
+                return made
+            if not isinstance(made.body, bytes):
+                return _ready(made)
+            self._write(made)
+        return None
+
+    async def _wait(self, made: Awaitable[Response] | None) -> None:
+        request = self._current
+        try:
+            while made is not None and request is not None:
+                try:
+                    response = await made
+                except Exception:
+                    log.exception("handler failed: %s %s", request.method, request.path)
+                    response = _FAILED
+                if isinstance(response.body, bytes):
+                    self._write(response)
+                else:
+                    await self._stream(request, response, response.body)
+                if self._drained is not None:
+                    await self._drained
+                made = self._next()
+                request = self._current
+        finally:
+            self.task = None
+            if made is not None:
+                self._current = None  # cancelled: the server closes, or something tore the task down
+                self.close()
+
+    def answer(self, response: Response) -> bool:
+        """Answer the request that a handler has left to somebody else; the body must be bytes.
+
+        Returns:
+            False when nobody is there any more to read it.
+        """
+        if self._current is None or self.task is not None:
+            return False
+        written = self._write(response)
+        if self._waiting:
+            self._serve()
+        return written
+
+    def _write(self, response: Response) -> bool:
+        """Head and body in one go; False when the client has gone."""
+        request, transport = self._current, self._transport
+        self._current = None
+        if request is None or transport is None or self.closed or transport.is_closing():
+            return False
+        keep_alive = self._goes_on(response)
+        body = response.body
+        assert isinstance(body, bytes)
+        try:
+            head = encode_head(response.status, response.headers, len(body), close=not keep_alive)
+        except ValueError:
+            log.exception("answer to %s %s can't be sent", request.method, request.path)
+            body = cast(bytes, _FAILED.body)
+            head = encode_head(_FAILED.status, _FAILED.headers, len(body), close=not keep_alive)
+        if request.method == "HEAD":
+            transport.write(head)
+        elif len(body) <= _JOINED_MAX_BYTES:
+            transport.write(head + body)
+        else:
+            transport.writelines((head, body))
+        self._answered(keep_alive)
+        return True
+
+    def _goes_on(self, response: Response) -> bool:
+        return self._keep_alive and not (response.close or self._refused or self._server.closing)
+
+    def _answered(self, keep_alive: bool) -> None:
+        if not keep_alive:
+            self._waiting.clear()
+            self.close()
+        elif not self._reading and len(self._waiting) <= PIPELINE_MAX // 2 and self._transport:
+            self._reading = True
+            self._transport.resume_reading()
+        if self._server.closing:
+            self._server.went_idle()
+
+    async def _stream(self, request: Request, response: Response, body: AsyncIterator[bytes]) -> None:
+        transport = self._transport
+        try:
+            if transport is None or self.closed:
+                return
+            keep_alive = self._goes_on(response)
+            transport.write(encode_head(response.status, response.headers, None, close=not keep_alive))
+            async for chunk in body:
+                if transport.is_closing():
+                    return
+                if chunk:
+                    transport.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
+                if self._drained is not None:
+                    await self._drained
+            transport.write(b"0\r\n\r\n")
+        except Exception:
+            log.exception("streamed response failed: %s %s", request.method, request.path)
+            if transport is not None:
+                transport.abort()  # a missing last chunk tells the client that the body is cut short
+        else:
+            self._current = None
+            self._answered(keep_alive)
+        finally:
+            self._current = None
+            await _close_stream(body)
+
+    def close(self) -> None:
+        """Close after what was written has gone out."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.close()
+
+    def _fail(self, status: int, message: str) -> None:
+        """Refuse what came, but begin with what came whole before it."""
+        if self._waiting and self._current is None and self.task is None:
+            self._serve()
+        self.refuse(status, message)
+
+    def refuse(self, status: int, message: str) -> None:
+        """Answer what can't be read, unless another answer is under way, and close."""
+        self._refused = True
+        method, path = self._parser.get_method().decode("latin-1"), self._url.decode("latin-1").partition("?")[0]
+        for callback in self._server.on_refused:
+            callback(method, path, status)
+        if self._transport is not None and not self.answering:
+            body = (message + "\n").encode()
+            self._transport.write(encode_head(status, [("Content-Type", "text/plain")], len(body), close=True) + body)
+        self.close()
+
+
+async def _ready(response: Response) -> Response:
+    return response
+
+
+async def _close_stream(body: AsyncIterator[bytes]) -> None:
+    closer = getattr(body, "aclose", None)
+    if closer is not None:
+        await closer()
