@@ -237,11 +237,11 @@ class Connection(asyncio.Protocol):
 
     def _serve(self) -> None:
         """Begin with what waits; nothing is being answered now."""
-        made = self._next()
+        made = self._begin()
         if made is not None:
             self.task = self._loop.create_task(self._wait(made))
 
-    def _next(self) -> Awaitable[Response] | None:
+    def _begin(self) -> Awaitable[Response] | None:
         """Answer the requests that can be answered at once; the first that can't is returned, if it takes a task."""
         while self._waiting and self._drained is None:
             self._current, self._keep_alive = self._waiting.popleft()
@@ -274,7 +274,7 @@ class Connection(asyncio.Protocol):
                     await self._stream(request, response, response.body)
                 if self._drained is not None:
                     await self._drained
-                made = self._next()
+                made = self._begin()
                 request = self._current
         finally:
             self.task = None
