@@ -19,9 +19,11 @@ from .base import RuntimeEvent
 from .session import Answer, Poll, Refusal, Session
 
 PREFIX = "/2018-06-01/runtime/"
-_NEXT = PREFIX + "invocation/next"
+NEXT_PATH = PREFIX + "invocation/next"
 _INIT_ERROR = PREFIX + "init/error"
 _INVOCATION = PREFIX + "invocation/"
+#: With the request id in place of %b.
+RESPONSE_PATH = _INVOCATION + "%b/response"
 #: Paths of AWS's other APIs on the same endpoint, which are not built: first segments → name.
 NOT_BUILT = {
     "/2020-01-01/extension/": "the Lambda Extensions API",
@@ -30,8 +32,9 @@ NOT_BUILT = {
     "/2021-04-23/credentials": "the Lambda credentials API of SnapStart",
     PREFIX + "restore/": "the restore phase of the Runtime API (SnapStart)",
 }
-_JSON = ("Content-Type", "application/json")
-_ACCEPTED = http1.Response(202, (_JSON,), b'{"status":"OK"}\n')
+JSON = ("Content-Type", "application/json")
+ACCEPTED_BODY = b'{"status":"OK"}\n'
+_ACCEPTED = http1.Response(202, (JSON,), ACCEPTED_BODY)
 
 
 class RuntimeApi:
@@ -63,7 +66,7 @@ class RuntimeApi:
 
     async def _route(self, request: http1.Request) -> http1.Response:
         path, method = request.path, request.method
-        if path == _NEXT:
+        if path == NEXT_PATH:
             return await self._next(request) if method == "GET" else _not_allowed("GET")
         if path == _INIT_ERROR:
             return self._init_error(request) if method == "POST" else _not_allowed("POST")
@@ -127,7 +130,7 @@ class RuntimeApi:
 def event_headers(event: RuntimeEvent) -> list[tuple[str, str]]:
     """The headers of ``next``."""
     headers = [
-        _JSON,
+        JSON,
         ("Lambda-Runtime-Aws-Request-Id", event.request_id),
         ("Lambda-Runtime-Deadline-Ms", str(event.deadline_ms)),
         ("Lambda-Runtime-Invoked-Function-Arn", event.invoked_arn),
@@ -181,9 +184,9 @@ def _streamed_error(request: http1.Request) -> Answer | None:
 def error_response(status: int, kind: str, message: str) -> http1.Response:
     """An error as the Runtime API writes it."""
     body = json.dumps({"errorMessage": message, "errorType": kind}).encode()
-    return http1.Response(status, (_JSON,), body)
+    return http1.Response(status, (JSON,), body)
 
 
 def _not_allowed(method: str) -> http1.Response:
     body = json.dumps({"errorMessage": f"only {method} is served here", "errorType": "MethodNotAllowed"}).encode()
-    return http1.Response(405, (_JSON, ("Allow", method)), body)
+    return http1.Response(405, (JSON, ("Allow", method)), body)

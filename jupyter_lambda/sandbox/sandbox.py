@@ -19,12 +19,16 @@ from .base import Driver, Exit, InitOutcome, LogSink, Process, RuntimeEvent, San
 from .directory import SandboxDirectory, short_path
 from .logpipe import LogPipe
 from .runtime_api import RuntimeApi, error_response
+from .runtime_connection import RuntimeConnection
 from .session import Answer, Report, Session
 
 log = logging.getLogger(__name__)
 
 #: Seconds that a kill may take before the outcome of its invocation is told without it; it goes on in the background.
 KILL_WAIT_S = 5.0
+#: Memory is read again for an invocation that ran as long, or when the last figure is as old. In between a short
+#: invocation reports what is known: a read costs the engine more than such an invocation otherwise does.
+MEMORY_SLOW_MS, MEMORY_EVERY_S = 10.0, 0.1
 #: Turns of the event loop between a process's end and the verdict: an answer that it sent just before is read first.
 _SETTLE_TURNS = 3
 #: What one sandbox may make the engine hold: connections, and bytes of one request's body.
@@ -57,13 +61,24 @@ class Sandbox:
         self._answer: asyncio.Future[Answer] | None = None
         self._session = Session(on_report=self._on_report, on_answer=self._on_answer)
         self._api = RuntimeApi(self._session)
-        self._server = http1.Server(self.handle, max_body_bytes=MAX_BODY_BYTES, max_connections=MAX_CONNECTIONS)
+        self._server = http1.Server(
+            self.handle,
+            max_body_bytes=MAX_BODY_BYTES,
+            max_connections=MAX_CONNECTIONS,
+            protocol=lambda server: RuntimeConnection(server, self._session),
+        )
         self._server.on_refused.append(self._api.refused)
         self._process: Process | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
         self._started = clock()
         self._ready = self._started
+        #: When the invocation that runs, or the last one, must be over, in the loop's time; one timer serves all.
+        self._deadline = 0.0
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at = 0.0
+        self._memory_mb: int | None = None
+        self._measured = float("-inf")
 
     @property
     def exited(self) -> asyncio.Future[Exit]:
@@ -108,7 +123,9 @@ class Sandbox:
             return self._dead_outcome(0.0, delivered=False)
         self._pipe.begin(event.request_id)
         self._answer = loop.create_future()
-        timer = loop.call_later(timeout_s, self._session.give_up, Answer("timeout"))
+        self._deadline = loop.time() + timeout_s
+        if self._alarm is None or self._alarm_at > self._deadline:
+            self._set_alarm(loop)
         try:
             self._session.offer(event)
             answer = await self._answer
@@ -117,11 +134,10 @@ class Sandbox:
             self._close_soon()
             raise
         finally:
-            timer.cancel()
             self._answer = None
             self._pipe.end()
         run_ms = self._since(started)
-        memory = self._memory()
+        memory = self._memory(run_ms)
         if answer.kind == "response" or answer.kind == "error" or answer.kind == "too_large":
             return SandboxOutcome(answer.kind, answer.payload, run_ms, answer.error_type, None, memory)
         if answer.kind == "exit":
@@ -205,6 +221,8 @@ class Sandbox:
             except TimeoutError:
                 log.warning("sandbox %s: its end was not seen within %s s of its kill", self.sandbox_id, KILL_WAIT_S)
         self._ended(Exit(None, system=True))
+        if self._alarm is not None:
+            self._alarm.cancel()
         await self._server.close()
         self._pipe.close()
         self._directory.remove()
@@ -241,10 +259,32 @@ class Sandbox:
     def _dead_outcome(self, run_ms: float, *, delivered: bool) -> SandboxOutcome:
         end = self._exited.result() if self._exited.done() else Exit(None, system=True)
         kind = _exit_kind(end)
-        return SandboxOutcome(kind, b"", run_ms, None, end, self._memory(), reusable=False, delivered=delivered)
+        memory = self._memory(float("inf"))
+        return SandboxOutcome(kind, b"", run_ms, None, end, memory, reusable=False, delivered=delivered)
 
-    def _memory(self) -> int | None:
-        return self._process.memory_peak_mb() if self._process is not None else None
+    def _set_alarm(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm_at = self._deadline
+        self._alarm = loop.call_at(self._deadline, self._alarmed)
+
+    def _alarmed(self) -> None:
+        """A deadline has come: of the invocation that runs, or of one before it that was in time."""
+        self._alarm = None
+        if self._answer is None:
+            return
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._deadline:
+            self._set_alarm(loop)
+        else:
+            self._session.give_up(Answer("timeout"))
+
+    def _memory(self, run_ms: float) -> int | None:
+        now = self._clock()
+        if (run_ms >= MEMORY_SLOW_MS or now - self._measured >= MEMORY_EVERY_S) and self._process is not None:
+            self._measured = now
+            self._memory_mb = self._process.memory_peak_mb()
+        return self._memory_mb
 
     def _since(self, then: float) -> float:
         return (self._clock() - then) * 1000.0

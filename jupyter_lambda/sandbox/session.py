@@ -20,7 +20,7 @@ class SessionState(Enum):
     RESPONSE_SENT = "RuntimeResponseSentState"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answer:
     """What came of an event, as the session knows it: the runtime's answer, or the reason why there will be none."""
 
