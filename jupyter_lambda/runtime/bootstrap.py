@@ -21,11 +21,15 @@ def main() -> None:
     sys.modules["_lambda_runtime"] = package
     spec.loader.exec_module(package)
     settings = __import__("_lambda_runtime.settings").settings.Settings()
+    program = os.path.join(here, "bootstrap.py")
+    if settings.generic:
+        __import__("_lambda_runtime.generic").generic.main(settings, program)
+        return
     settings.redirect_output()
     if "--custom" in sys.argv[1:]:
         __import__("_lambda_runtime.launch").launch.start(settings)
     else:
-        __import__("_lambda_runtime.python").python.main(settings, os.path.join(here, "bootstrap.py"))
+        __import__("_lambda_runtime.python").python.main(settings, program)
 
 
 if __name__ == "__main__":

@@ -101,6 +101,17 @@ class Client:
         self._send(self._head("POST", "init/error", _kind_header(document), len(body)) + body)
         self._receive()
 
+    def ask(self, path: str, body: bytes) -> tuple[int, bytes]:
+        """Post to one of the engine's private routes (`sandbox.adoption`): the status and the answer."""
+        head = f"POST {self._prefix}{path} HTTP/1.1\r\nHost: {self._host}\r\nContent-Length: {len(body)}\r\n\r\n"
+        self._send(head.encode("latin-1", "replace") + body)
+        status, _, answer = self._receive()
+        return status, bytes(answer)
+
+    def report_imports(self, imports: list[str], import_ms: float) -> None:
+        """Tell which modules of the host's packages importing the handler loaded."""
+        self.ask("/_sandbox/imports", json.dumps({"imports": imports, "import_ms": import_ms}).encode())
+
     def response(self, request_id: str, content_type: str, body: bytes) -> bytes:
         """The request that answers an event. Of a body that is too large only as much as it takes to be refused."""
         if len(body) > RESPONSE_MAX_BYTES:

@@ -49,10 +49,26 @@ def configure_logging(logging: Any) -> None:
     handler.addFilter(LambdaLoggerFilter())
     root = logging.getLogger()
     root.addHandler(handler)
+    global _handler
+    _handler = handler
     level = os.environ.get("AWS_LAMBDA_LOG_LEVEL", "").upper()
     level = "DEBUG" if level == "TRACE" else "CRITICAL" if level == "FATAL" else level
     if level in ("DEBUG", "INFO", "WARN", "WARNING", "ERROR", "CRITICAL"):
         root.setLevel(level)
+
+
+#: The handler that `configure_logging` gave the root logger, and where it stands there.
+_handler: Any = None
+
+
+def forget() -> None:
+    """Take back the configuration, so that `install` makes it anew for other variables of the environment."""
+    global _handler
+    logging = sys.modules.get("logging")
+    if logging is not None and _handler is not None:
+        logging.getLogger().removeHandler(_handler)
+    _handler = None
+    sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, LoggingHook)]
 
 
 def install() -> None:

@@ -14,6 +14,7 @@ from .context import LambdaContext
 from .encoder import Encoder
 from .errors import Fault, error_document, fault_document, log_error
 from .handler import load_handler, set_paths
+from .imports import ImportWatch
 from .logs import write_log
 
 TYPE_CHECKING = False  # `typing` is not imported: every cold start would wait for it
@@ -68,10 +69,10 @@ def _flush(stream: Any) -> None:
         return  # closed by the function: there is nothing to send
 
 
-def start_forwarder(settings: Settings) -> None:
-    """Listen where SDKs in this sandbox find the engine. The code that forwards is loaded when somebody connects."""
+def listen(settings: Settings) -> _socket.socket | None:
+    """Listen where SDKs in this sandbox find the engine; None where they need not."""
     if not settings.forward or not settings.socket:
-        return
+        return None
     host, _, port = settings.forward.rpartition(":")
     listener = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
     try:
@@ -80,9 +81,15 @@ def start_forwarder(settings: Settings) -> None:
         listener.listen(128)
     except OSError as exc:
         write_log(f"[WARNING] no AWS endpoint in this sandbox: {settings.forward} can't be listened on: {exc}\n")
-        return
-    announce(listener)
-    _thread.start_new_thread(_forward, (listener, settings.socket))
+        return None
+    return listener
+
+
+def start_forwarder(settings: Settings, listener: _socket.socket | None) -> None:
+    """Forward what comes to ``listener``. The code that forwards is loaded when somebody connects."""
+    if listener is not None:
+        announce(listener)
+        _thread.start_new_thread(_forward, (listener, settings.socket))
 
 
 def announce(listener: _socket.socket) -> None:
@@ -131,16 +138,25 @@ def serve(client: Client, handler: Any) -> None:
         answer = handle(client, handler, encoder, headers, body)
 
 
+def open_streams() -> None:
+    """Make stdout and stderr anew: what Python made was for whatever descriptors 1 and 2 were then."""
+    sys.stdout = sys.__stdout__ = _output(1)  # type: ignore[assignment,misc]
+    sys.stderr = sys.__stderr__ = _output(2)  # type: ignore[assignment,misc]
+
+
 def main(settings: Settings, program: str) -> None:
     """Start the runtime; ``program`` is the file that a wrapper starts it by."""
     run_wrapper(settings, program)
-    # Made anew, since what Python made was for whatever descriptors 1 and 2 were then.
-    sys.stdout = sys.__stdout__ = _output(1)  # type: ignore[assignment,misc]
-    sys.stderr = sys.__stderr__ = _output(2)  # type: ignore[assignment,misc]
-    client = Client(settings)
-    start_forwarder(settings)
+    open_streams()
+    run(settings, Client(settings), listen(settings))
+
+
+def run(settings: Settings, client: Client, listener: _socket.socket | None) -> None:
+    """Import the handler and serve it; where that fails, report it and exit."""
+    start_forwarder(settings, listener)
     set_paths(settings)
     logs.install()
+    watch = ImportWatch(settings)
     try:
         handler = load_handler(os.environ.get("_HANDLER", ""))
     except Fault as fault:
@@ -148,6 +164,9 @@ def main(settings: Settings, program: str) -> None:
     except Exception as exc:
         document = error_document(exc)
     else:
+        imports, import_ms = watch.end()
+        if imports:
+            client.report_imports(imports, import_ms)
         serve(client, handler)
     log_error(document)
     flush_output()

@@ -16,6 +16,7 @@ class Settings:
     ``JUPYTER_LAMBDA_OPT``: the layers' directory (default /opt).
     ``JUPYTER_LAMBDA_SITE``: more directories of packages, after the interpreter's own, divided by ":" (the user's site
     directory, which ``-I`` leaves out).
+    ``JUPYTER_LAMBDA_GENERIC``: there is no function yet; a JSON list of modules to import ahead (`generic.py`).
     """
 
     def __init__(self) -> None:
@@ -24,6 +25,7 @@ class Settings:
         self.forward = os.environ.pop("JUPYTER_LAMBDA_FORWARD", "127.0.0.1:9001")
         self.opt = os.environ.pop("JUPYTER_LAMBDA_OPT", "/opt")
         self.site = os.environ.pop("JUPYTER_LAMBDA_SITE", "")
+        self.generic = os.environ.pop("JUPYTER_LAMBDA_GENERIC", "")
         self.wrapped = os.environ.pop("JUPYTER_LAMBDA_WRAPPED", "") == "1"
         #: ``host:port[/token]`` where there is no socket.
         self.tcp_address = "" if self.socket else os.environ.get("AWS_LAMBDA_RUNTIME_API", "")

@@ -48,6 +48,34 @@ class SandboxSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class GenericSpec:
+    """A sandbox that is started ahead of need, for a function that is not known yet: see `Driver.prepare`.
+
+    It holds nothing of any function before it is adopted by one, and never serves another afterwards."""
+
+    #: 16 hex digits; the function that adopts it takes it over.
+    sandbox_id: str
+    interpreter: Path
+    network: Literal["none", "egress"]
+    #: Its limit until it is adopted.
+    memory_mb: int
+    #: Of the function that will adopt it: /tmp can't be resized.
+    ephemeral_storage_mb: int = 512
+    #: Modules of the host's own packages that are imported ahead, in this order.
+    imports: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What the runtime of a generic sandbox is told when a function adopts it."""
+
+    #: The whole environment that the first process of a fresh sandbox of this function would have been given.
+    environment: Mapping[str, str]
+    #: Its working directory, as it is called inside.
+    directory: str
+
+
+@dataclass(frozen=True, slots=True)
 class Exit:
     """How a sandbox's process ended. ``code`` is None when a signal ended it."""
 
@@ -104,6 +132,11 @@ class InitOutcome:
     payload: bytes = b""
     error_type: str | None = None
     exit: Exit | None = None
+    #: Modules that importing the handler loaded from the host's own packages (never from the function's or a layer), in
+    #: that order, where it took longer than `runtime.imports.REPORT_MS`; what to prepare a generic sandbox with.
+    imports: tuple[str, ...] = ()
+    #: How long importing the handler took, where ``imports`` were reported.
+    import_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +170,15 @@ class Process(Protocol):
     async def kill(self) -> None:
         """End it with everything it started, and remove what it left (container, mounts, directory). Idempotent."""
 
+    async def adopt(self, spec: SandboxSpec) -> Assignment:
+        """Of a generic one: make it this function's: code, layers, limits. Once.
+
+        Returns:
+            What its runtime is to be told.
+        Raises:
+            DriverError: It can't be; kill it.
+        """
+
     def memory_peak_mb(self) -> int | None:
         """Most memory used so far, in MB rounded up; None where the host doesn't tell. Cheap: one file read."""
 
@@ -148,6 +190,8 @@ class Driver(Protocol):
     name: str
     #: False: announced as not isolated wherever a person can see it.
     isolated: bool
+    #: Whether ``prepare`` works here.
+    can_prepare: bool
 
     async def open(self) -> None:
         """Connect, check, and sweep what an earlier engine of this installation left.
@@ -167,6 +211,16 @@ class Driver(Protocol):
         Raises:
             DriverError: It could not be started.
         """
+
+    async def prepare(self, spec: GenericSpec, directory: Path, log: Callable[[bytes], None]) -> Process:
+        """Start a generic sandbox, whose runtime then asks on its socket for its assignment: `Process.adopt`.
+
+        Raises:
+            DriverError: It could not be started, or this driver has no such thing.
+        """
+
+    def can_adopt(self, spec: SandboxSpec) -> bool:
+        """Whether a generic sandbox of this driver would do as well as a fresh one, beyond `adoption.can_adopt`."""
 
     async def probe(self) -> list[Finding]:
         """Findings for ``doctor``; never raises."""

@@ -42,6 +42,11 @@ class LogPipe:
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._fd, self._readable)
 
+    def redirect(self, sink: LogSink) -> None:
+        """What is written from now on goes to ``sink``; what was before, to the one before."""
+        self.drain()
+        self._sink = sink
+
     def begin(self, request_id: str) -> None:
         """What is written from now on belongs to this invocation."""
         self.drain()

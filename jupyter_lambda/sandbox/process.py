@@ -16,13 +16,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path
 
 from jupyter_lambda import runtime
 from jupyter_lambda.errors import DriverError
 
 from . import process_tree
-from .base import Finding, Process, SandboxSettings, SandboxSpec
+from .adoption import VARIABLES
+from .base import Assignment, Finding, GenericSpec, Process, SandboxSettings, SandboxSpec
 from .directory import BEFORE_START, DIRECTORIES
 from .layers import merge_layers
 from .process_group import WATCH_MAX_S, WATCH_MIN_S, ProcessGroup, limit
@@ -42,6 +44,7 @@ class ProcessDriver:
 
     name = "process"
     isolated = False
+    can_prepare = True
 
     def __init__(self, settings: SandboxSettings) -> None:
         self._settings = settings
@@ -76,8 +79,22 @@ class ProcessDriver:
                 f"function {spec.function_name} is a container image, which needs Docker: "
                 "start a Docker engine and restart with --driver docker"
             )
+        return await self._started(spec, spec.code_dir, directory)
+
+    async def prepare(self, spec: GenericSpec, directory: Path, log: Callable[[bytes], None]) -> Process:
+        """Start a runtime in a process group of its own that waits for its function."""
+        return await self._started(spec, directory, directory)
+
+    def can_adopt(self, spec: SandboxSpec) -> bool:
+        """Not a function that brings libraries: where they lie must be known to the linker at a process's start."""
+        if spec.code_dir is None:
+            return False
+        places = [spec.code_dir, spec.code_dir / "lib", *(layer / "lib" for layer in spec.layer_dirs)]
+        return not any(_has_libraries(place) for place in places)
+
+    async def _started(self, spec: SandboxSpec | GenericSpec, code_dir: Path, directory: Path) -> ProcessGroup:
         loop = asyncio.get_running_loop()
-        starting = loop.run_in_executor(self._threads, self._start, spec, spec.code_dir, directory, loop)
+        starting = loop.run_in_executor(self._threads, self._start, spec, code_dir, directory, loop)
         try:
             return await asyncio.shield(starting)
         except asyncio.CancelledError:
@@ -129,15 +146,19 @@ class ProcessDriver:
     # --- in a thread
 
     def _start(
-        self, spec: SandboxSpec, code_dir: Path, directory: Path, loop: asyncio.AbstractEventLoop
+        self, spec: SandboxSpec | GenericSpec, code_dir: Path, directory: Path, loop: asyncio.AbstractEventLoop
     ) -> ProcessGroup:
         interpreter = spec.interpreter or Path(sys.executable)
+        what = f"function {spec.function_name}" if isinstance(spec, SandboxSpec) else f"sandbox {spec.sandbox_id}"
         try:
             (directory / MARK).write_text(json.dumps({"sandbox_id": spec.sandbox_id, "epoch": self._settings.epoch}))
             self._prepare(interpreter)
             (directory / "tmp").mkdir()
-            opt = directory / "opt"
-            merge_layers(spec.layer_dirs, opt)
+            if isinstance(spec, SandboxSpec):
+                merge_layers(spec.layer_dirs, directory / "opt")
+                environment = self._environment(spec, code_dir, directory, directory / "opt", interpreter)
+            else:
+                environment = self._generic_environment(spec, directory)
             command = [str(interpreter), "-I", "-B", str(RUNTIME_DIR / "bootstrap.py")]
             if spec.interpreter is None:
                 command.append("--custom")
@@ -146,7 +167,7 @@ class ProcessDriver:
                 child = subprocess.Popen(
                     command,
                     cwd=code_dir,
-                    env=self._environment(spec, code_dir, directory, opt, interpreter),
+                    env=environment,
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=output,
@@ -155,13 +176,12 @@ class ProcessDriver:
             finally:
                 os.close(output)
         except OSError as exc:
-            what = exc.filename or interpreter
             raise DriverError(
-                f"function {spec.function_name} could not be started: {what}: {exc.strerror or exc}"
+                f"{what} could not be started: {exc.filename or interpreter}: {exc.strerror or exc}"
             ) from exc
         self._tell_warden(b"+%d\n" % child.pid)
         limit(child.pid, spec)
-        process = ProcessGroup(child, spec, directory, loop, self._threads, self._gone)
+        process = ProcessGroup(child, spec, directory, loop, self._threads, self._gone, self._assign)
         self._live.add(process)
         loop.call_soon_threadsafe(process.watch)
         return process
@@ -187,6 +207,27 @@ class ProcessDriver:
             "JUPYTER_LAMBDA_SITE": self._user_sites.get(interpreter, ""),
         }
         return {**spec.environment, **own}
+
+    def _generic_environment(self, spec: GenericSpec, directory: Path) -> dict[str, str]:
+        """What a sandbox's first process is started with while its function is not known."""
+        nobodys = SandboxSpec(
+            spec.sandbox_id, "", "", spec.memory_mb, spec.ephemeral_storage_mb, "", VARIABLES, directory
+        )
+        variables = self._environment(nobodys, directory, directory, directory / "opt", spec.interpreter)
+        return {**variables, "JUPYTER_LAMBDA_GENERIC": json.dumps(spec.imports)}
+
+    def _assign(self, spec: SandboxSpec, directory: Path) -> Assignment:
+        """What a generic sandbox's runtime is told; blocking.
+
+        Raises:
+            OSError: The layers can't be laid over each other.
+        """
+        assert spec.code_dir is not None
+        assert spec.interpreter is not None
+        opt = directory / "opt"
+        merge_layers(spec.layer_dirs, opt)
+        environment = self._environment(spec, spec.code_dir, directory, opt, spec.interpreter)
+        return Assignment(environment, str(spec.code_dir))
 
     def _prepare(self, interpreter: Path) -> None:
         """Once for each interpreter: compile the runtime, and ask where the user's own packages are.
@@ -231,6 +272,12 @@ class ProcessDriver:
             shutil.rmtree(directory, ignore_errors=True)
         if killed or left:
             log.info("swept %d processes and %d directories of an earlier engine", killed, len(left))
+
+
+@lru_cache(maxsize=4096)
+def _has_libraries(place: Path) -> bool:
+    """Whether the linker would find shared libraries in a directory of a package, which doesn't change."""
+    return place.is_dir() and any(".so" in entry.suffixes for entry in place.iterdir())
 
 
 def _removable(directory: Path) -> bool:

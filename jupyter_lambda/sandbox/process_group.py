@@ -19,8 +19,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from jupyter_lambda.errors import DriverError
+
 from . import process_tree
-from .base import Exit, SandboxSpec
+from .base import Assignment, Exit, GenericSpec, SandboxSpec
 
 #: Seconds between looks at a sandbox's memory: the first while it changes, growing to the second while it doesn't.
 WATCH_MIN_S, WATCH_MAX_S = 0.05, 0.25
@@ -39,12 +41,18 @@ class ProcessGroup:
     def __init__(
         self,
         child: subprocess.Popen[bytes],
-        spec: SandboxSpec,
+        spec: SandboxSpec | GenericSpec,
         directory: Path,
         loop: asyncio.AbstractEventLoop,
         threads: ThreadPoolExecutor,
         gone: Callable[[ProcessGroup], None],
+        assign: Callable[[SandboxSpec, Path], Assignment],
     ) -> None:
+        """
+        Args:
+            gone: Called when it has been killed and removed.
+            assign: Prepares the directory of a generic one for the function that adopts it; blocking.
+        """
         self.pid = child.pid
         self._child = child
         self._directory = directory
@@ -52,6 +60,7 @@ class ProcessGroup:
         self._loop = loop
         self._threads = threads
         self._gone = gone
+        self._assign = assign
         self._ended: asyncio.Future[Exit] = loop.create_future()
         self._killing: asyncio.Future[None] | None = None
         self._oom = False
@@ -85,6 +94,18 @@ class ProcessGroup:
 
     def settle(self) -> None:
         """Nothing changes: a plain process has no CPU share of its own."""
+
+    async def adopt(self, spec: SandboxSpec) -> Assignment:
+        """Make a generic one this function's."""
+        try:
+            assignment = await self._loop.run_in_executor(self._threads, self._assign, spec, self._directory)
+        except OSError as exc:
+            raise DriverError(f"function {spec.function_name} can't adopt a sandbox: {exc}") from exc
+        limit(self.pid, spec)
+        self._memory_mb = spec.memory_mb
+        if self._frozen:
+            await self.thaw()
+        return assignment
 
     async def thaw(self) -> None:
         """Let the group go on."""
@@ -170,7 +191,7 @@ class ProcessGroup:
         self._timer = self._loop.call_later(self._interval_s, self._look)
 
 
-def limit(pid: int, spec: SandboxSpec) -> None:
+def limit(pid: int, spec: SandboxSpec | GenericSpec) -> None:
     """Limits of single processes, set from outside: a hook between fork and exec would make every start a slow fork.
 
     RLIMIT_NPROC counts all of the user's processes, not the sandbox's, so it is no use here.

@@ -15,17 +15,30 @@ from jupyter_lambda import http1
 from jupyter_lambda.errors import DriverError
 from jupyter_lambda.model.limits import INIT_TIMEOUT_S
 
-from .base import Driver, Exit, InitOutcome, LogSink, Process, RuntimeEvent, SandboxOutcome, SandboxSpec
+from .adoption import Adoption, ImportReport, can_adopt, check_match, shadows
+from .base import (
+    Driver,
+    Exit,
+    GenericSpec,
+    InitOutcome,
+    LogSink,
+    Process,
+    RuntimeEvent,
+    SandboxOutcome,
+    SandboxSpec,
+)
 from .directory import SandboxDirectory, short_path
 from .logpipe import LogPipe
 from .runtime_api import RuntimeApi, error_response
 from .runtime_connection import RuntimeConnection
-from .session import Answer, Report, Session
+from .session import Answer, Report, Session, SessionState
 
 log = logging.getLogger(__name__)
 
 #: Seconds that a kill may take before the outcome of its invocation is told without it; it goes on in the background.
 KILL_WAIT_S = 5.0
+#: Seconds that a generic sandbox may take to be ready: its start, and importing what it is to have imported.
+PREPARE_TIMEOUT_S = 60.0
 #: Memory is read again for an invocation that ran as long, or when the last figure is as old. In between a short
 #: invocation reports what is known: a read costs the engine more than such an invocation otherwise does.
 MEMORY_SLOW_MS, MEMORY_EVERY_S = 10.0, 0.1
@@ -40,7 +53,7 @@ class Sandbox:
 
     def __init__(
         self,
-        spec: SandboxSpec,
+        spec: SandboxSpec | GenericSpec,
         directory: SandboxDirectory,
         log_sink: LogSink,
         *,
@@ -48,7 +61,8 @@ class Sandbox:
         clock: Callable[[], float],
     ) -> None:
         loop = asyncio.get_running_loop()
-        self.spec = spec
+        #: What it was started with; of a generic one that was adopted, the function's.
+        self.spec: SandboxSpec | GenericSpec = spec
         self.sandbox_id = spec.sandbox_id
         self._exited: asyncio.Future[Exit] = loop.create_future()
         #: Done when `close` has removed everything.
@@ -61,6 +75,7 @@ class Sandbox:
         self._answer: asyncio.Future[Answer] | None = None
         self._session = Session(on_report=self._on_report, on_answer=self._on_answer)
         self._api = RuntimeApi(self._session)
+        self._adoption = Adoption(generic=isinstance(spec, GenericSpec))
         self._server = http1.Server(
             self.handle,
             max_body_bytes=MAX_BODY_BYTES,
@@ -104,7 +119,8 @@ class Sandbox:
         if report.kind == "ready":
             assert self._process is not None
             self._process.settle()
-            return InitOutcome("ready", init_ms)
+            learned = self._adoption.report or ImportReport()
+            return InitOutcome("ready", init_ms, imports=learned.imports, import_ms=learned.import_ms)
         if report.kind == "error":
             return InitOutcome("error", init_ms, report.payload, report.error_type)
         end = await self.exited
@@ -156,6 +172,29 @@ class Sandbox:
         if self._session.give_up(Answer("cancelled"), request_id):
             await self._killed()
 
+    async def adopt(self, spec: SandboxSpec, log_sink: LogSink) -> None:
+        """Of a generic sandbox: give it its function. Go on with `init`, as after a start.
+
+        Args:
+            spec: With this sandbox's own id.
+            log_sink: Takes what the function writes.
+        Raises:
+            DriverError: It can't be adopted, or not by this function. Close it and start afresh.
+        """
+        generic = self.spec
+        if not isinstance(generic, GenericSpec):
+            raise DriverError(f"sandbox {self.sandbox_id} has its function already; start another")
+        check_match(generic, spec, self._adoption)
+        self._adoption.take()
+        assert self._process is not None
+        self.spec = spec
+        self._started = self._clock()
+        assignment = await self._process.adopt(spec)
+        if self._closing is not None:
+            raise DriverError(f"sandbox {self.sandbox_id} was closed while it was adopted")
+        self._pipe.redirect(log_sink)
+        self._adoption.assign(assignment)
+
     async def freeze(self) -> None:
         """Stop every task of the sandbox where it stands."""
         assert self._process is not None
@@ -180,7 +219,10 @@ class Sandbox:
         self._pipe.open(self._directory.log)
         with short_path(self._directory.socket) as address:
             await self._server.listen_unix(address)
-        process = await driver.start(self.spec, self._directory.path, self._pipe.feed)
+        if isinstance(self.spec, GenericSpec):
+            process = await driver.prepare(self.spec, self._directory.path, self._pipe.feed)
+        else:
+            process = await driver.start(self.spec, self._directory.path, self._pipe.feed)
         if self._closing is not None:
             await process.kill()
             raise DriverError(f"sandbox {self.sandbox_id} was closed while it started")
@@ -202,6 +244,7 @@ class Sandbox:
         if not self._exited.done():
             self._pipe.drain()
             self._exited.set_result(end)
+        self._adoption.end()
         self._session.end()
 
     def _close_soon(self) -> asyncio.Task[None]:
@@ -238,6 +281,9 @@ class Sandbox:
         """Answer what the sandbox asks: the Runtime API here, anything else by the engine's AWS handler."""
         if self._api.serves(request.path):
             return await self._api.handle(request)
+        if self._adoption.serves(request.path):
+            started = self._session.state is not SessionState.STARTED
+            return await self._adoption.handle(request, started=started)
         request.peer = f"sandbox:{self.sandbox_id}"
         handler = self._aws_handler()
         if handler is None:
@@ -317,6 +363,8 @@ class Sandboxes:
         self._tcp: http1.Server | None = None
         self._tcp_port = 0
         self._by_token: dict[str, Sandbox] = {}
+        #: Interpreter and modules asked for → top-level modules that a generic sandbox then had loaded.
+        self._preloaded: dict[tuple[Path, tuple[str, ...]], frozenset[str]] = {}
 
     async def start(self, spec: SandboxSpec, log_sink: LogSink) -> Sandbox:
         """Start one sandbox: directory, Runtime API, log, process. Go on with `Sandbox.init`.
@@ -326,6 +374,37 @@ class Sandboxes:
         Raises:
             DriverError: It could not be started; nothing of it is left.
         """
+        return await self._make(spec, log_sink)
+
+    async def prepare(self, spec: GenericSpec) -> Sandbox:
+        """Start a generic sandbox ahead of need: up, with its modules imported, and waiting for `Sandbox.adopt`.
+
+        Raises:
+            DriverError: It could not be started, or did not come so far in time; nothing of it is left.
+        """
+        if not self.driver.can_prepare:
+            raise DriverError(f"the {self.driver.name} driver has no generic sandboxes")
+        sandbox = await self._make(spec, lambda request_id, data: log.debug("%s: %r", spec.sandbox_id, data))
+        try:
+            modules = await asyncio.wait_for(asyncio.shield(sandbox._adoption.waiting), PREPARE_TIMEOUT_S)
+        except TimeoutError as exc:
+            await sandbox.close()
+            raise DriverError(f"generic sandbox {spec.sandbox_id} was not ready in {PREPARE_TIMEOUT_S:.0f} s") from exc
+        except BaseException:
+            await sandbox.close()
+            raise
+        assert sandbox._process is not None
+        sandbox._process.settle()
+        self._preloaded[spec.interpreter, spec.imports] = modules
+        return sandbox
+
+    def can_adopt(self, spec: SandboxSpec, imports: tuple[str, ...]) -> bool:
+        """Whether a generic sandbox with these modules would do for this function as well as a fresh one."""
+        if spec.interpreter is None or not (can_adopt(spec, imports) and self.driver.can_adopt(spec)):
+            return False
+        return not imports or not shadows(spec, self._preloaded.get((spec.interpreter, imports), ()))
+
+    async def _make(self, spec: SandboxSpec | GenericSpec, log_sink: LogSink) -> Sandbox:
         directory = SandboxDirectory(self._state_dir, spec.sandbox_id)
         sandbox = Sandbox(spec, directory, log_sink, aws_handler=lambda: self.aws_handler, clock=self._clock)
         self._live.add(sandbox)

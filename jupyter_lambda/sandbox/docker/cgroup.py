@@ -71,7 +71,8 @@ def locate(pid: int, container_id: str, proc: Path = Path("/proc")) -> CgroupPat
     group = paths.of(container_id)
     if not group.memory.is_dir():
         return None
-    return replace(paths, writable=all(os.access(path, os.W_OK) for path in (group.freeze_file, group.quota_file)))
+    files = (group.freeze_file, group.quota_file, group.limit_file)
+    return replace(paths, writable=all(os.access(path, os.W_OK) for path in files))
 
 
 def _mount_of(controller: str, mounts: Iterable[str]) -> str | None:
@@ -106,6 +107,55 @@ class Cgroup:
     def quota_file(self) -> Path:
         """Where the CPU quota is set."""
         return self.cpu / ("cpu.cfs_quota_us" if self.version == 1 else "cpu.max")
+
+    @property
+    def limit_file(self) -> Path:
+        """Where the memory limit is set."""
+        return self.memory / ("memory.limit_in_bytes" if self.version == 1 else "memory.max")
+
+    def first_pid(self) -> int:
+        """A process of the container, as this host counts.
+
+        Raises:
+            CgroupError: The container has gone.
+        """
+        try:
+            return int((self.memory / "cgroup.procs").read_text().split(maxsplit=1)[0])
+        except (OSError, ValueError, IndexError) as exc:
+            raise CgroupError(f"{self.memory}: no process is left") from exc
+
+    def set_memory(self, size_bytes: int) -> None:
+        """Set the limit of its memory, swap included, so that there is none; and begin its peak anew where the kernel
+        can: with version 2 the peak goes on to include what was used before.
+
+        Raises:
+            CgroupError: The container has gone, or uses more.
+        """
+        if self.version == 2:
+            self._write(self.limit_file, str(size_bytes))
+            return
+        files = [self.limit_file, self.memory / "memory.memsw.limit_in_bytes"]
+        # The first may never be over the second.
+        try:
+            raising = int(self.limit_file.read_text()) < size_bytes
+        except (OSError, ValueError) as exc:
+            raise CgroupError(str(exc)) from exc
+        for path in reversed(files) if raising else files:
+            if path.exists():  # a kernel may count no swap
+                self._write(path, str(size_bytes))
+        self._write(self.memory / "memory.max_usage_in_bytes", "0")
+
+    def set_shares(self, shares: int) -> None:
+        """Set its share while others want the CPU too, in Docker's measure: 1,024 of one CPU.
+
+        Raises:
+            CgroupError: The container has gone.
+        """
+        if self.version == 1:
+            self._write(self.cpu / "cpu.shares", str(shares))
+        else:
+            # As runc converts 2..262144 to 1..10000.
+            self._write(self.cpu / "cpu.weight", str(1 + (shares - 2) * 9_999 // 262_142))
 
     async def freeze(self) -> None:
         """Stop all tasks; returns when they stand still.

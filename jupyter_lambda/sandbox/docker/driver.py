@@ -11,11 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from jupyter_lambda.errors import DriverError
-from jupyter_lambda.sandbox.base import Finding, Process, SandboxSettings, SandboxSpec
+from jupyter_lambda.sandbox.base import Assignment, Finding, GenericSpec, Process, SandboxSettings, SandboxSpec
 from jupyter_lambda.sandbox.directory import grant
+from jupyter_lambda.sandbox.docker.adopt import Adopter
+from jupyter_lambda.sandbox.docker.cgroup import Cgroup
 from jupyter_lambda.sandbox.docker.client import DockerClient, Missing, find_url
 from jupyter_lambda.sandbox.docker.environment import (
     Place,
+    generic_environment,
     host_environment,
     image_environment,
     runtime_mount,
@@ -26,11 +29,13 @@ from jupyter_lambda.sandbox.docker.host import Host, examine_host
 from jupyter_lambda.sandbox.docker.image import image_id
 from jupyter_lambda.sandbox.docker.layers import LayerCache
 from jupyter_lambda.sandbox.docker.layout import Layout, examine, refuse
+from jupyter_lambda.sandbox.docker.namespace import Namespaces
 from jupyter_lambda.sandbox.docker.network import EgressNetwork
-from jupyter_lambda.sandbox.docker.process import DockerProcess
+from jupyter_lambda.sandbox.docker.process import Adopt, DockerProcess
 from jupyter_lambda.sandbox.docker.profile import Mount
 from jupyter_lambda.sandbox.docker.scratch import Scratch
 from jupyter_lambda.sandbox.docker.sidecar import Readiness, sidecar_spec
+from jupyter_lambda.sandbox.docker.slot import Slot, has_hardware_libraries
 from jupyter_lambda.sandbox.docker.start import Start
 from jupyter_lambda.sandbox.docker.sweep import INSTALLATION_LABEL, labels, sweep_containers, sweep_directories
 from jupyter_lambda.sandbox.docker.uids import UidPool
@@ -48,6 +53,7 @@ class DockerDriver:
 
     name = "docker"
     isolated = True
+    can_prepare = True
 
     def __init__(self, settings: SandboxSettings) -> None:
         self._settings = settings
@@ -57,6 +63,8 @@ class DockerDriver:
         self._layers = LayerCache(settings.state_dir)
         self._scratch = Scratch(settings.state_dir)
         self._network = EgressNetwork(self._client, settings.installation_id, self._labels)
+        self._namespaces = Namespaces() if os.geteuid() == 0 else None
+        self._adopter = Adopter(self._client, self._layers, self._namespaces)
         self._starts = asyncio.Semaphore(STARTS_AT_ONCE)
         self._layouts: dict[Path, asyncio.Task[Layout]] = {}
         self._processes: set[DockerProcess] = set()
@@ -134,6 +142,8 @@ class DockerDriver:
             await asyncio.to_thread(self._layers.clear)
             self._watch = None
         self._host = None
+        if self._namespaces is not None:
+            self._namespaces.close()
         self._client.close()
 
     # --- starting
@@ -146,6 +156,24 @@ class DockerDriver:
         Raises:
             DriverError: It could not be started; nothing of it is left.
         """
+        return await self._begin(spec, directory, log)
+
+    async def prepare(self, spec: GenericSpec, directory: Path, log: Callable[[bytes], None]) -> Process:
+        """Start a container that waits for its function.
+
+        Raises:
+            DriverError: It could not be started; nothing of it is left.
+        """
+        return await self._begin(spec, directory, log)
+
+    def can_adopt(self, spec: SandboxSpec) -> bool:
+        """Not a function whose libraries the linker would have to know of when its process starts."""
+        places = [spec.code_dir, *spec.layer_dirs]
+        return not any(has_hardware_libraries(place) for place in places)
+
+    async def _begin(
+        self, spec: SandboxSpec | GenericSpec, directory: Path, log: Callable[[bytes], None]
+    ) -> DockerProcess:
         if self._watch is None or self._host is None:
             raise DriverError("the Docker driver is not open")
         start = Start(self._client, self._watch, self._host.facts, spec.sandbox_id)
@@ -160,7 +188,7 @@ class DockerDriver:
 
     async def _start(
         self,
-        spec: SandboxSpec,
+        spec: SandboxSpec | GenericSpec,
         directory: Path,
         log_sink: Callable[[bytes], None],
         start: Start,
@@ -171,7 +199,10 @@ class DockerDriver:
             uid = self._uids.take()
             try:
                 place = await self._prepare(spec, directory, uid, host)
-                if spec.kind == "image":
+                adopt = None
+                if isinstance(spec, GenericSpec):
+                    adopt = await self._start_generic(spec, place, start, host)
+                elif spec.kind == "image":
                     await self._start_image(spec, place, start, host, log_sink)
                 else:
                     await self._start_host(spec, place, start, host)
@@ -197,18 +228,19 @@ class DockerDriver:
             cgroup=host.cgroups.of(str(start.parts.container_id)) if host.cgroups else None,
             log_sink=log_sink,
             on_gone=gone,
+            adopt=adopt,
         )
         self._processes.add(process)
         process.boost()
         return process
 
-    async def _prepare(self, spec: SandboxSpec, directory: Path, uid: int, host: Host) -> Place:
+    async def _prepare(self, spec: SandboxSpec | GenericSpec, directory: Path, uid: int, host: Host) -> Place:
         network = await self._network.ready() if spec.network == "egress" else "none"
         marks = labels(self._settings.installation_id, self._settings.epoch, spec.sandbox_id)
 
         def prepare() -> Place:
             grant(directory / "run", uid)
-            opt = self._layers.merged(spec.layer_dirs)
+            opt = self._layers.merged(spec.layer_dirs) if isinstance(spec, SandboxSpec) else None
             on_disk = host.scratch_problem is None
             scratch = self._scratch.mount(directory, spec.ephemeral_storage_mb, uid) if on_disk else None
             return Place(uid, directory, scratch, opt, network, marks)
@@ -226,6 +258,19 @@ class DockerDriver:
         passwd = await asyncio.to_thread(write_passwd, place.directory, place.uid)
         container = host_environment(spec, place, layout, host.image, [*host.mounts, passwd])
         await start.function(replace(container, init_cpus=host.init_cpus))
+
+    async def _start_generic(self, spec: GenericSpec, place: Place, start: Start, host: Host) -> Adopt:
+        layout = await self._layout(spec.interpreter)
+        passwd = await asyncio.to_thread(write_passwd, place.directory, place.uid)
+        slot = await asyncio.to_thread(Slot(place.directory).create)
+        container = generic_environment(spec, place, layout, host.image, [*host.mounts, passwd, *slot])
+        await start.function(replace(container, init_cpus=host.init_cpus))
+        adopter, container_id = self._adopter, str(start.parts.container_id)
+
+        async def adopt(function: SandboxSpec, cgroup: Cgroup | None) -> Assignment:
+            return await adopter.adopt(function, container_id, place.directory, layout, cgroup)
+
+        return adopt
 
     async def _start_image(
         self, spec: SandboxSpec, place: Place, start: Start, host: Host, log_sink: Callable[[bytes], None]

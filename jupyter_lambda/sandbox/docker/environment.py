@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jupyter_lambda.sandbox.base import SandboxSpec
+from jupyter_lambda.sandbox.adoption import VARIABLES
+from jupyter_lambda.sandbox.base import GenericSpec, SandboxSpec
 from jupyter_lambda.sandbox.docker.layout import Layout
 from jupyter_lambda.sandbox.docker.profile import ContainerSpec, Mount
 from jupyter_lambda.sandbox.docker.sidecar import ADDRESS
@@ -56,6 +58,51 @@ def write_passwd(directory: Path, uid: int) -> Mount:
     return Mount(path, "/etc/passwd")
 
 
+def host_variables(own: Mapping[str, str], layout: Layout) -> dict[str, str]:
+    """The whole environment of a host function's first process.
+
+    Args:
+        own: The function's part of it.
+    """
+    return {
+        "LAMBDA_TASK_ROOT": "/var/task",
+        "LAMBDA_RUNTIME_DIR": "/var/runtime",
+        **own,
+        "HOME": "/tmp",  # noqa: S108  # the sandbox's own
+        "TMPDIR": "/tmp",  # noqa: S108
+        "PATH": f"{os.path.dirname(layout.executable)}:{_SYSTEM_PATH}",  # noqa: PTH120  # a path inside
+        "LD_LIBRARY_PATH": "/var/task:/var/task/lib:/opt/lib",
+        "JUPYTER_LAMBDA_SOCKET": "/run/jl/api.sock",
+        "JUPYTER_LAMBDA_LOG": "/run/jl/log",
+        "JUPYTER_LAMBDA_FORWARD": ADDRESS,
+        "JUPYTER_LAMBDA_OPT": "/opt",
+        **_endpoint(own),
+    }
+
+
+def generic_environment(
+    spec: GenericSpec, place: Place, layout: Layout, image: str, mounts: Sequence[Mount]
+) -> ContainerSpec:
+    """A container that waits for its function.
+
+    Args:
+        mounts: The system's, the configured host paths, the passwd file, the slot.
+    """
+    variables = host_variables(VARIABLES, layout)
+    return ContainerSpec(
+        image=image,
+        uid=place.uid,
+        memory_mb=spec.memory_mb,
+        environment={**variables, "JUPYTER_LAMBDA_GENERIC": json.dumps(spec.imports)},
+        labels=place.labels,
+        mounts=[*mounts, *layout.mounts, *place.mounts(), runtime_mount()],
+        network=place.network,
+        command=[layout.executable, "-I", "/var/runtime/bootstrap.py"],
+        working_directory="/var/task",
+        tmpfs_mb=spec.ephemeral_storage_mb if place.scratch is None else None,
+    )
+
+
 def host_environment(
     spec: SandboxSpec, place: Place, layout: Layout, image: str, mounts: Sequence[Mount]
 ) -> ContainerSpec:
@@ -69,21 +116,7 @@ def host_environment(
         all_mounts.append(Mount(spec.code_dir, "/var/task"))
     if place.opt is not None:
         all_mounts.append(Mount(place.opt, "/opt"))
-    variables = {
-        "LAMBDA_TASK_ROOT": "/var/task",
-        "LAMBDA_RUNTIME_DIR": "/var/runtime",
-        "_HANDLER": spec.handler,
-        **spec.environment,
-        "HOME": "/tmp",  # noqa: S108  # the sandbox's own
-        "TMPDIR": "/tmp",  # noqa: S108
-        "PATH": f"{os.path.dirname(layout.executable)}:{_SYSTEM_PATH}",  # noqa: PTH120  # a path inside
-        "LD_LIBRARY_PATH": "/var/task:/var/task/lib:/opt/lib",
-        "JUPYTER_LAMBDA_SOCKET": "/run/jl/api.sock",
-        "JUPYTER_LAMBDA_LOG": "/run/jl/log",
-        "JUPYTER_LAMBDA_FORWARD": ADDRESS,
-        "JUPYTER_LAMBDA_OPT": "/opt",
-        **_endpoint(spec.environment),
-    }
+    variables = host_variables({"_HANDLER": spec.handler, **spec.environment}, layout)
     command = [layout.executable, "-I", "/var/runtime/bootstrap.py"]
     if spec.interpreter is None:
         command.append("--custom")

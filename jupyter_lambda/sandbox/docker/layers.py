@@ -50,6 +50,15 @@ class LayerCache:
         shutil.rmtree(self._root, ignore_errors=True)
 
 
+def link_tree(source: Path, target: Path) -> None:
+    """Fill an existing directory with hard links to the files of another; blocking.
+
+    Raises:
+        OSError: The disk is full.
+    """
+    _lay(source, target)
+
+
 def _lay(layer: Path, target: Path) -> None:
     """Lay one layer over what is there: its files win, directories join."""
     for directory, names, files in os.walk(layer):

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from jupyter_lambda.errors import DriverError
 from jupyter_lambda.model.limits import INIT_TIMEOUT_S
-from jupyter_lambda.sandbox.base import Exit
+from jupyter_lambda.sandbox.base import Assignment, Exit, SandboxSpec
 from jupyter_lambda.sandbox.docker.attach import OutputStream
 from jupyter_lambda.sandbox.docker.cgroup import CPU_PERIOD_US, Cgroup, CgroupError
 from jupyter_lambda.sandbox.docker.client import Conflict, DockerClient, Missing
@@ -31,6 +31,8 @@ _OUTPUT_TIMEOUT_S = 5.0
 #: Bytes of what a host environment said before its log was open.
 _EARLY_OUTPUT_LINES = 50
 MB = 1024 * 1024
+#: Makes a generic container a function's: `adopt.Adopter.adopt` of this container.
+Adopt = Callable[[SandboxSpec, Cgroup | None], Awaitable[Assignment]]
 
 
 async def remove_container(client: DockerClient, name: str) -> None:
@@ -100,12 +102,14 @@ class DockerProcess:
         cgroup: Cgroup | None,
         log_sink: Callable[[bytes], None],
         on_gone: Callable[[DockerProcess], None],
+        adopt: Adopt | None = None,
     ) -> None:
         """
         Args:
             parts: Of a started container.
             directory: The sandbox's own, removed with it.
             cgroup: None where this process can't see the control group.
+            adopt: Of a generic one: makes it a function's, given the control group that may be written, if any.
         """
         assert parts.container_id is not None
         assert parts.end is not None
@@ -121,12 +125,29 @@ class DockerProcess:
         self._parts = parts
         self._log_sink = log_sink
         self._on_gone = on_gone
+        self._adopt = adopt
         self._frozen = False
         self._peak_mb: int | None = None
         self._killing: asyncio.Task[None] | None = None
         self._accounting: asyncio.Task[Exit] | None = None
         self._settling: asyncio.Task[None] | None = None
         self._settle_timer: asyncio.TimerHandle | None = None
+
+    async def adopt(self, spec: SandboxSpec) -> Assignment:
+        """Make a generic one this function's. Once.
+
+        Raises:
+            DriverError: It can't be; kill it.
+        """
+        adopt, self._adopt = self._adopt, None
+        if adopt is None:
+            raise DriverError(f"container {self._parts.name} has its function already")
+        if self._frozen:
+            await self.thaw()
+        assignment = await adopt(spec, self._control)
+        self._memory_mb = spec.memory_mb
+        self.boost()
+        return assignment
 
     # --- CPU
 

@@ -94,6 +94,16 @@ def cpu_quota_us(memory_mb: int) -> int:
     return max(1_000, round(cpus(memory_mb) * CPU_PERIOD_US))
 
 
+def cpu_shares(memory_mb: int) -> int:
+    """Weight against other containers while they want the CPU too; the kernel takes no less than 2."""
+    return max(2, round(cpus(memory_mb) * SHARES_PER_CPU))
+
+
+def shm_bytes(memory_mb: int) -> int:
+    """Size of /dev/shm. It counts against the memory limit; multiprocessing puts its semaphores there."""
+    return memory_mb * MB // 2
+
+
 @cache
 def seccomp_profile(architecture: str) -> str:
     """The allow-list of system calls, for one architecture only: 32-bit calls on a 64-bit machine are refused whole."""
@@ -135,7 +145,6 @@ def container_config(spec: ContainerSpec, facts: EngineFacts) -> dict[str, Any]:
 
 
 def _host_config(spec: ContainerSpec, facts: EngineFacts) -> dict[str, Any]:
-    share = cpus(spec.memory_mb)
     mounts = [mount.to_api() for mount in spec.mounts]
     mounts += [
         {
@@ -158,13 +167,12 @@ def _host_config(spec: ContainerSpec, facts: EngineFacts) -> dict[str, Any]:
         "MemorySwap": spec.memory_mb * MB,
         "CpuPeriod": CPU_PERIOD_US,
         "CpuQuota": max(cpu_quota_us(spec.memory_mb), round(spec.init_cpus * CPU_PERIOD_US)),
-        "CpuShares": max(2, round(share * SHARES_PER_CPU)),
+        "CpuShares": cpu_shares(spec.memory_mb),
         "OomScoreAdj": OOM_SCORE_ADJ,
         "NetworkMode": spec.network,
         "IpcMode": "private",
         "CgroupnsMode": "private",
-        # Counts against the memory limit, so it needs no tighter one; multiprocessing puts its semaphores there.
-        "ShmSize": spec.memory_mb * MB // 2,
+        "ShmSize": shm_bytes(spec.memory_mb),
         "Ulimits": [
             {"Name": "nofile", "Soft": FILES_MAX, "Hard": FILES_MAX},
             {"Name": "core", "Soft": 0, "Hard": 0},

@@ -1,0 +1,73 @@
+"""A runtime that is started before its function is known: it waits, is told, and goes on as any other.
+
+What it needs of the standard library, and modules of the host's packages that were asked for, are loaded by then. Its
+output goes nowhere until it has a function.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+
+from . import logs, python
+from .client import Client
+from .imports import preload
+from .settings import Settings
+
+#: Variables that the container engine and the interpreter put into the environment by themselves.
+_KEPT = ("HOSTNAME", "LC_CTYPE")
+
+
+def main(settings: Settings, program: str) -> None:
+    """Wait for an assignment, then be that function's runtime; ends when the engine goes before that."""
+    outputs = _mute()
+    python.open_streams()
+    client = Client(settings)
+    listener = python.listen(settings)
+    modules: list[str] = []
+    failed: list[str] = []
+    if names := json.loads(settings.generic):
+        logs.install()
+        modules, failed = preload(names)
+    body = json.dumps({"modules": modules, "failed": failed}).encode()
+    try:
+        status, answer = client.ask("/_sandbox/assignment", body)
+    except OSError:
+        sys.exit(0)  # the engine has ended
+    if status != 200:
+        sys.exit(0)
+    assignment = json.loads(answer)
+    _take(assignment["environment"])
+    os.chdir(assignment["directory"])
+    settings = Settings()
+    _unmute(outputs)
+    settings.redirect_output()
+    logs.forget()
+    python.run(settings, client, listener)
+
+
+def _mute() -> tuple[int, int]:
+    """Let descriptors 1 and 2 lead nowhere; returns where they led."""
+    outputs = os.dup(1), os.dup(2)
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.dup2(null, 2)
+    os.close(null)
+    return outputs
+
+
+def _unmute(outputs: tuple[int, int]) -> None:
+    python.flush_output()
+    for number, fd in enumerate(outputs, 1):
+        os.dup2(fd, number)
+        os.close(fd)
+
+
+def _take(variables: dict[str, str]) -> None:
+    """Make the environment what a fresh start would have been given."""
+    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    os.environ.clear()
+    os.environ.update({**kept, **variables})
+    time.tzset()

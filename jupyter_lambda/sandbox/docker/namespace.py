@@ -1,0 +1,132 @@
+"""Mounting inside a running container, from the host, with nothing mounted on the host itself.
+
+A mount is cloned here without a place (``open_tree``), a thread of its own enters the container's mount namespace
+(``setns``), puts it where it belongs (``move_mount``) and comes back. So there is nothing to clean up: what was mounted
+goes with the container, however it or this process ends. Needs root and Linux 5.2; takes about 0.1 ms.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+#: Numbers of system calls, the same on every architecture since Linux 5.0. Source: kernel, unistd.h.
+_OPEN_TREE, _MOVE_MOUNT = 428, 429
+_AT_FDCWD, _AT_EMPTY_PATH = -100, 0x1000
+_OPEN_TREE_CLONE, _OPEN_TREE_CLOEXEC = 1, os.O_CLOEXEC
+_MOVE_MOUNT_F_EMPTY_PATH = 4
+_CLONE_FS, _CLONE_NEWNS = 0x200, 0x20000
+_MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_REMOUNT, _MS_BIND = 1, 2, 4, 8, 32, 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Graft:
+    """A directory of the host to be mounted read-only in a container."""
+
+    source: Path
+    target: str
+
+
+class Namespaces:
+    """The thread that enters containers' mount namespaces."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, "sandbox-mounts")
+        #: The host's own namespace, kept open by the thread to come back to.
+        self._home: int | None = None
+
+    async def graft(self, pid: int, grafts: Sequence[Graft], shm_bytes: int | None = None) -> None:
+        """Mount directories in the namespace of a process.
+
+        Args:
+            shm_bytes: New size of its /dev/shm.
+        Raises:
+            OSError: Not root, an old kernel, or the process has gone. Of several some may be mounted.
+        """
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._thread, self._graft, pid, tuple(grafts), shm_bytes)
+
+    def close(self) -> None:
+        """End the thread."""
+        if self._home is not None:
+            os.close(self._home)
+            self._home = None
+        self._thread.shutdown(wait=False)
+
+    # --- in the thread
+
+    def _graft(self, pid: int, grafts: Sequence[Graft], shm_bytes: int | None) -> None:
+        if self._home is None:
+            # A thread that shares its working directory with others may not change its namespace.
+            _check(_libc().unshare(_CLONE_FS), "unshare")
+            self._home = os.open("/proc/thread-self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        with contextlib.ExitStack() as opened:
+            trees = [(_clone(graft.source, opened), graft.target.encode()) for graft in grafts]
+            there = _open(f"/proc/{pid}/ns/mnt", os.O_RDONLY, opened)
+            _check(_libc().setns(there, _CLONE_NEWNS), "setns")
+            try:
+                for tree, target in trees:
+                    _attach(tree, target)
+                if shm_bytes is not None:
+                    _mount(b"/dev/shm", _MS_REMOUNT | _MS_NOSUID | _MS_NODEV | _MS_NOEXEC, b"size=%d" % shm_bytes)
+            finally:
+                self._return()
+
+    def _return(self) -> None:
+        """Back to the host's namespace. A thread that can't must never be used again."""
+        assert self._home is not None
+        try:
+            _check(_libc().setns(self._home, _CLONE_NEWNS), "setns")
+        except OSError:
+            os.close(self._home)
+            self._home = None
+            self._thread.shutdown(wait=False)
+            self._thread = ThreadPoolExecutor(1, "sandbox-mounts")
+            raise
+
+
+def _clone(source: Path, opened: contextlib.ExitStack) -> int:
+    """A mount of one directory, without what is mounted below it and without a place so far."""
+    directory = _open(source, os.O_PATH | os.O_DIRECTORY, opened)
+    flags = ctypes.c_uint(_AT_EMPTY_PATH | _OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC)
+    tree = _check(_libc().syscall(ctypes.c_long(_OPEN_TREE), directory, b"", flags), "open_tree")
+    opened.callback(os.close, tree)
+    return tree
+
+
+def _attach(tree: int, target: bytes) -> None:
+    flags = ctypes.c_uint(_MOVE_MOUNT_F_EMPTY_PATH)
+    _check(_libc().syscall(ctypes.c_long(_MOVE_MOUNT), tree, b"", ctypes.c_int(_AT_FDCWD), target, flags), "move_mount")
+    _mount(target, _MS_REMOUNT | _MS_BIND | _MS_RDONLY | _MS_NOSUID | _MS_NODEV)
+
+
+def _mount(target: bytes, flags: int, data: bytes | None = None) -> None:
+    _check(_libc().mount(b"none", target, None, ctypes.c_ulong(flags), data), f"mount {os.fsdecode(target)}")
+
+
+def _open(path: Path | str, flags: int, opened: contextlib.ExitStack) -> int:
+    fd = os.open(path, flags | os.O_CLOEXEC)
+    opened.callback(os.close, fd)
+    return fd
+
+
+@cache
+def _libc() -> Any:
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.syscall.restype = ctypes.c_long
+    return libc
+
+
+def _check(result: int, what: str) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), what)
+    return result
