@@ -24,11 +24,43 @@ Key = tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of generic container; equal kinds are interchangeable."""
+
+    #: Opaque to the pool, e.g. ``python3.11/egress/512``.
+    name: str
+    #: What one that is ready is counted with.
+    memory_mb: int
+
+
+@dataclass(frozen=True, slots=True)
 class Start:
-    """Start an environment for a version."""
+    """Start an environment for a version.
+
+    With ``container_id`` it adopts that generic container, which then is no longer the pool's; an adoption that fails
+    is made up for by a fresh start of the same environment. ``prewarm``: no invocation waits for it.
+    """
 
     environment_id: str
     key: Key
+    container_id: str | None = None
+    provisioned: bool = False
+    prewarm: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """Start a generic container ahead of need; answered with ``prepared`` or ``unprepared``."""
+
+    container_id: str
+    kind: Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """End a generic container that is ready; answered with ``unprepared``, which gives its memory back."""
+
+    container_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +94,7 @@ class Stop:
     environment_id: str
 
 
-Instruction = Start | Assign | Throttle | Fail | Stop
+Instruction = Start | Assign | Throttle | Fail | Stop | Prepare | Discard
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +105,12 @@ class PoolLimits:
     memory_mb: int
     keep_alive_s: float
     queue_timeout_s: float
+    #: Environments a function may start within ten seconds (AWS: 1,000).
+    scaling_per_10s: int = 1000
+    #: All generic containers together.
+    warm_memory_mb: int = 1024
+    #: Starts from nothing in flight beyond which generic containers and provisioned environments wait.
+    starts_at_once: int = 2
 
 
 @dataclass(slots=True)
@@ -83,6 +121,25 @@ class _Environment:
     request_id: str | None = None
     idle_since_s: float = 0.0
     retired: bool = False
+    provisioned: bool = False
+
+
+@dataclass(slots=True)
+class _Container:
+    kind: Kind
+    state: str = "preparing"
+
+
+@dataclass(slots=True)
+class _Provision:
+    """How many environments of a version are to be kept, and what there is."""
+
+    memory_mb: int
+    kinds: tuple[Kind, ...]
+    wanted: int = 0
+    existing: int = 0
+    failures: int = 0
+    not_before_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -90,6 +147,7 @@ class _Line:
     """What waits for one version, and what is being started for it."""
 
     memory_mb: int
+    kinds: tuple[Kind, ...]
     waiting: OrderedDict[str, float]
     starting: int = 0
 
@@ -108,15 +166,30 @@ class Pool:
         self._requests: dict[str, tuple[Key, bool]] = {}
         self._promised_mb = 0
         self._started = 0
+        self._containers: dict[str, _Container] = {}
+        self._ready: dict[Kind, deque[str]] = {}
+        self._stock: dict[Kind, int] = {}
+        #: Failures of a kind since its last success, and when it may be tried again.
+        self._kind_failures: dict[Kind, tuple[int, float]] = {}
+        self._provisions: dict[Key, _Provision] = {}
 
     # --- what happened
 
     def arrive(
-        self, request_id: str, key: Key, *, memory_mb: int, reserved: int | None, total_reserved: int, now_s: float
+        self,
+        request_id: str,
+        key: Key,
+        *,
+        memory_mb: int,
+        reserved: int | None,
+        total_reserved: int,
+        kinds: tuple[Kind, ...] = (),
+        now_s: float,
     ) -> list[Instruction]:
         """An invocation of a version came.
 
         Args:
+            kinds: Generic containers an environment of this version may adopt, best first.
             reserved: The function's reserved concurrency, None where it has none.
             total_reserved: What all functions have reserved together.
         """
@@ -131,7 +204,7 @@ class Pool:
             return [self._assign(idle.pop(), request_id, now_s)]
         line = self._lines.get(key)
         if line is None:
-            line = self._lines[key] = _Line(memory_mb, OrderedDict())
+            line = self._lines[key] = _Line(memory_mb, kinds, OrderedDict())
         line.waiting[request_id] = now_s
         return list(self._make_room(now_s))
 
@@ -147,7 +220,10 @@ class Pool:
         if environment is None or environment.life.state is EnvironmentState.STOPPING:
             return []
         if environment.request_id is None:
-            self._lines[environment.key].starting -= 1
+            if environment.provisioned:
+                self._provisions[environment.key].failures = 0
+            else:
+                self._lines[environment.key].starting -= 1
         else:
             self._finish(environment)
         environment.life.to(EnvironmentState.IDLE, now_s)
@@ -176,12 +252,14 @@ class Pool:
         state = environment.life.state
         environment.life.to(EnvironmentState.GONE, now_s)
         self._promised_mb -= environment.memory_mb
+        if environment.provisioned:
+            self._provision_gone(environment, state, now_s)
         if environment.request_id is not None:
             self._finish(environment)
         elif state is EnvironmentState.IDLE:
             self._idle[environment.key].remove(environment_id)
             self._drop_idle(environment.key)
-        elif state in (EnvironmentState.STARTING, EnvironmentState.INITIALIZING):
+        elif state in (EnvironmentState.STARTING, EnvironmentState.INITIALIZING) and not environment.provisioned:
             line = self._lines[environment.key]
             line.starting -= 1
             if line.waiting and not environment.retired:
@@ -228,10 +306,86 @@ class Pool:
                 instructions.append(Throttle(request_id, "ConcurrentInvocationLimitExceeded"))
             self._drop_line(key)
         for key, idle in list(self._idle.items()):
-            while idle and now_s - self._environments[idle[0]].idle_since_s >= self.limits.keep_alive_s:
-                instructions.append(self._stop(idle.popleft(), now_s))
+            for environment_id in list(idle):
+                environment = self._environments[environment_id]
+                if not environment.provisioned and now_s - environment.idle_since_s >= self.limits.keep_alive_s:
+                    idle.remove(environment_id)
+                    instructions.append(self._stop(environment_id, now_s))
             self._drop_idle(key)
         return [*instructions, *self._make_room(now_s)]
+
+    # --- generic containers and provisioned concurrency
+
+    def prepared(self, container_id: str, now_s: float) -> list[Instruction]:
+        """A generic container is ready."""
+        container = self._containers.get(container_id)
+        if container is None or container.state != "preparing":
+            return []
+        container.state = "ready"
+        self._kind_failures.pop(container.kind, None)
+        self._ready.setdefault(container.kind, deque()).append(container_id)
+        return list(self._make_room(now_s))
+
+    def unprepared(self, container_id: str, now_s: float) -> list[Instruction]:
+        """A generic container failed to start, ended by itself, or was discarded and is gone."""
+        container = self._containers.pop(container_id, None)
+        if container is None:
+            return []
+        self._promised_mb -= container.kind.memory_mb
+        if container.state == "ready":
+            self._ready[container.kind].remove(container_id)
+        if container.state != "discarding":
+            failures = self._kind_failures.get(container.kind, (0, 0.0))[0] + 1
+            self._kind_failures[container.kind] = (failures, now_s + min(300.0, 2.0**failures / 2))
+        return list(self._make_room(now_s))
+
+    def stock(self, kind: Kind, count: int, now_s: float) -> list[Instruction]:
+        """Keep at least ``count`` containers of a kind ready; 0: no longer."""
+        self._stock[kind] = count
+        if count == 0:
+            del self._stock[kind]
+            ready = self._ready.pop(kind, deque())
+            return [self._discard(container_id) for container_id in ready]
+        return list(self._make_room(now_s))
+
+    def provision(
+        self,
+        key: Key,
+        count: int,
+        *,
+        memory_mb: int,
+        kinds: tuple[Kind, ...] = (),
+        reserved: int | None = None,
+        now_s: float,
+    ) -> list[Instruction]:
+        """Keep ``count`` environments of a version initialised; 0 releases them.
+
+        Args:
+            reserved: The function's reserved concurrency, which they are then taken from; None: the account's.
+        """
+        provision = self._provisions.setdefault(key, _Provision(memory_mb, kinds))
+        provision.wanted = count
+        instructions: list[Instruction] = []
+        for environment_id, environment in list(self._environments.items()):
+            if provision.existing <= count:
+                break
+            if environment.key == key and environment.provisioned and not environment.retired:
+                if environment.life.state is EnvironmentState.IDLE:
+                    self._idle[key].remove(environment_id)
+                    self._drop_idle(key)
+                    instructions.append(self._stop(environment_id, now_s))
+                environment.retired = True
+                provision.existing -= 1
+        return [*instructions, *self._make_room(now_s)]
+
+    def provisioned(self, key: Key) -> tuple[int, int, int]:
+        """Provisioned environments of a version: requested, initialised, and of these in use."""
+        provision = self._provisions.get(key)
+        if provision is None:
+            return 0, 0, 0
+        own = [e.life.state for e in self._environments.values() if e.key == key and e.provisioned and not e.retired]
+        busy = own.count(EnvironmentState.BUSY)
+        return provision.wanted, own.count(EnvironmentState.IDLE) + busy, busy
 
     # --- what may be asked
 
@@ -250,7 +404,13 @@ class Pool:
 
     def next_due_s(self) -> float | None:
         """When ``tick`` has something to do at the earliest; None while nothing is idle or waiting."""
-        dues = [self._environments[idle[0]].idle_since_s + self.limits.keep_alive_s for idle in self._idle.values()]
+        dues = [
+            e.idle_since_s + self.limits.keep_alive_s
+            for e in self._environments.values()
+            if e.life.state is EnvironmentState.IDLE and not e.provisioned
+        ]
+        dues += [not_before_s for kind, (_, not_before_s) in self._kind_failures.items() if kind in self._stock]
+        dues += [p.not_before_s for p in self._provisions.values() if p.existing < p.wanted]
         dues += [
             next(iter(line.waiting.values())) + self.limits.queue_timeout_s
             for line in self._lines.values()
@@ -302,26 +462,83 @@ class Pool:
                 fits = self._promised_mb + line.memory_mb <= self.limits.memory_mb
                 if not fits and self._environments:
                     return  # whoever waits longest gets the next room; later ones must not overtake
-                yield self._start(key, line, now_s)
+                line.starting += 1
+                yield self._start(key, line.memory_mb, line.kinds, now_s)
+        for key, provision in self._provisions.items():
+            while provision.existing < provision.wanted and provision.not_before_s <= now_s:
+                if self._promised_mb + provision.memory_mb > self.limits.memory_mb:
+                    return
+                provision.existing += 1
+                yield self._start(key, provision.memory_mb, provision.kinds, now_s, provisioned=True)
+        yield from self._refill(now_s)
+
+    def _refill(self, now_s: float) -> Iterator[Instruction]:
+        warm_mb = sum(c.kind.memory_mb for c in self._containers.values())
+        preparing = sum(c.state == "preparing" for c in self._containers.values())
+        for kind, count in self._stock.items():
+            have = sum(c.kind == kind and c.state != "discarding" for c in self._containers.values())
+            while have < count and self._kind_failures.get(kind, (0, 0.0))[1] <= now_s:
+                warm_mb += kind.memory_mb
+                over = self._promised_mb + kind.memory_mb > self.limits.memory_mb
+                if over or warm_mb > self.limits.warm_memory_mb or preparing >= self.limits.starts_at_once:
+                    return
+                self._started += 1
+                container_id = f"c{self._started}"
+                self._containers[container_id] = _Container(kind)
+                self._promised_mb += kind.memory_mb
+                have, preparing = have + 1, preparing + 1
+                yield Prepare(container_id, kind)
+
+    def _discard(self, container_id: str) -> Discard:
+        self._containers[container_id].state = "discarding"
+        return Discard(container_id)
+
+    def _provision_gone(self, environment: _Environment, state: EnvironmentState, now_s: float) -> None:
+        provision = self._provisions[environment.key]
+        provision.existing -= not environment.retired
+        if state in (EnvironmentState.STARTING, EnvironmentState.INITIALIZING):
+            provision.failures += 1
+            provision.not_before_s = now_s + min(300.0, 2.0**provision.failures / 2)
 
     def _evict_for(self, memory_mb: int, now_s: float) -> Iterator[Instruction]:
         """Stop the longest-idle environments until ``memory_mb`` will fit; what stops still holds its memory."""
         stopping = sum(e.memory_mb for e in self._environments.values() if e.life.state is EnvironmentState.STOPPING)
         short = self._promised_mb - stopping + memory_mb - self.limits.memory_mb
-        while short > 0 and self._idle:
-            key = min(self._idle, key=lambda k: self._environments[self._idle[k][0]].idle_since_s)
-            environment_id = self._idle[key].popleft()
-            self._drop_idle(key)
-            short -= self._environments[environment_id].memory_mb
+        while short > 0 and (kind := next((k for k, ready in self._ready.items() if ready), None)) is not None:
+            short -= kind.memory_mb
+            yield self._discard(self._ready[kind].popleft())
+        if short <= 0:
+            return
+        idle = [
+            (e.idle_since_s, i)
+            for i, e in self._environments.items()
+            if e.life.state is EnvironmentState.IDLE and not e.provisioned
+        ]
+        for _, environment_id in sorted(idle):
+            if short <= 0:
+                return
+            environment = self._environments[environment_id]
+            self._idle[environment.key].remove(environment_id)
+            self._drop_idle(environment.key)
+            short -= environment.memory_mb
             yield self._stop(environment_id, now_s)
 
-    def _start(self, key: Key, line: _Line, now_s: float) -> Start:
+    def _start(
+        self, key: Key, memory_mb: int, kinds: tuple[Kind, ...], now_s: float, *, provisioned: bool = False
+    ) -> Start:
         self._started += 1
         environment_id = f"e{self._started}"
-        self._environments[environment_id] = _Environment(EnvironmentLife(environment_id, now_s), key, line.memory_mb)
-        self._promised_mb += line.memory_mb
-        line.starting += 1
-        return Start(environment_id, key)
+        environment = _Environment(EnvironmentLife(environment_id, now_s), key, memory_mb, provisioned=provisioned)
+        self._environments[environment_id] = environment
+        self._promised_mb += memory_mb
+        for kind in kinds:
+            ready = self._ready.get(kind)
+            if ready:
+                container_id = ready.popleft()
+                del self._containers[container_id]
+                self._promised_mb -= kind.memory_mb
+                return Start(environment_id, key, container_id, provisioned=provisioned)
+        return Start(environment_id, key, provisioned=provisioned)
 
     def _drop_line(self, key: Key) -> None:
         line = self._lines.get(key)
