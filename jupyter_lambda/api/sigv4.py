@@ -4,6 +4,9 @@ Both forms are verified, the Authorization header and the presigned query. The s
 from what came over the wire; where clients are known to disagree about its text (raw or re-encoded query, UTF-8 or
 Latin-1 header values) the other spelling is tried before the request is refused.
 
+Each request's signature is computed anew. What is kept between requests is only what does not depend on them: what the
+unchanging part of a client's Authorization header says, and its day's key as two half-fed SHA-256 states.
+
 Source: AWS IAM User Guide, "Create a signed AWS API request" and "Troubleshoot Signature Version 4 signing".
 """
 
@@ -11,12 +14,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import re
-from base64 import b64encode
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Generic, NamedTuple, Protocol, TypeVar
-from urllib.parse import parse_qsl, quote
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from urllib.parse import quote
 
 from jupyter_lambda.errors import (
     ExpiredTokenException,
@@ -29,19 +30,12 @@ from jupyter_lambda.http1 import Request
 
 from . import canonical
 from .canonical import SIGNATURE_PARAMETER
+from .claims import ALGORITHM, SKEW_S, STAMP, TERMINATOR, Claim, Scope, bad_date, header_claim, query_claim, usual_head
 
-ALGORITHM = "AWS4-HMAC-SHA256"
-TERMINATOR = "aws4_request"
-#: Seconds by which a client's clock may differ.
-SKEW_S = 300
-#: Seconds for which a presigned request can be valid.
-PRESIGNED_MAX_S = 604_800
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
 EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
-_AUTHORIZATION = re.compile(
-    r"AWS4-HMAC-SHA256 Credential=([^/,\s]+)/([^/,\s]+)/([^/,\s]+)/([^/,\s]+)/([^/,\s]+),\s*"
-    r"SignedHeaders=([^,\s]+),\s*"
-)
-_STAMP = re.compile(r"\d{8}T\d{6}Z")
 _INVALID = "The security token included in the request is invalid."
 _MISMATCH = (
     "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key "
@@ -49,6 +43,7 @@ _MISMATCH = (
 )
 #: Entries of each cache, which is dropped whole when full; characters of a key, so that strangers can't fill memory.
 _CACHE_MAX, _CACHED_MAX_CHARS = 1024, 1024
+_INNER_PAD, _OUTER_PAD = bytes(x ^ 0x36 for x in range(256)), bytes(x ^ 0x5C for x in range(256))
 
 
 class Credential(Protocol):
@@ -76,47 +71,55 @@ class Credentials(Protocol[C_co]):
         """True when this key was known and is no longer valid."""
 
 
-class Scope(NamedTuple):
-    """The parts of a Credential: who, which day, where and what for."""
+class _Layout:
+    """What the requests of one client, day and set of signed headers have in common."""
 
-    access_key: str
-    date: str
-    region: str
-    service: str
-    terminator: str
+    __slots__ = ("_sets", "credential", "key", "names", "scope", "scope_text", "signed_headers")
 
-    @classmethod
-    def parse(cls, text: str) -> Scope:
-        """Read ``keyid/date/region/service/term``.
+    def __init__(self, scope: Scope, signed_headers: str) -> None:
+        self.scope, self.scope_text = scope, scope.text
+        self.signed_headers = signed_headers
+        self.names = signed_headers.split(";")
+        #: Whose key ``key`` is.
+        self.credential: object = None
+        self.key: SigningKey | None = None
+        self._sets: set[str] = set()
+
+    def check(self, headers: dict[str, str]) -> None:
+        """Host and every x-amz- header that came must be signed: an unsigned one could be anybody's.
 
         Raises:
-            IncompleteSignatureException: Not five parts.
+            InvalidSignatureException: One is not.
         """
-        parts = text.split("/")
-        if len(parts) != 5:
-            raise IncompleteSignatureException(
-                "Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term, "
-                f"got '{text[:256]}'"
-            )
-        return cls(*parts)
-
-    @property
-    def text(self) -> str:
-        """What is signed of it."""
-        return f"{self.date}/{self.region}/{self.service}/{self.terminator}"
+        came = ";".join(headers)
+        if came in self._sets:
+            return
+        if "host" not in self.names:
+            raise InvalidSignatureException("'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.")
+        for name in headers:
+            if name.startswith("x-amz-") and name not in self.names:
+                raise InvalidSignatureException(f"'{name}' must be a 'SignedHeader' in the AWS Authorization.")
+        if len(self._sets) < _CACHE_MAX and len(came) <= _CACHED_MAX_CHARS:
+            self._sets.add(came)
 
 
-class _Claim(NamedTuple):
-    """What a request says of its own signature."""
+class SigningKey:
+    """The key of one day, region and service. Signs at a third of what HMAC costs anew: its pads are hashed once."""
 
-    scope: Scope
-    signed_headers: str
-    signature: str
-    #: 20261123T091500Z
-    stamp: str
-    token: str | None
-    #: Seconds of validity of a presigned request; None for the header form.
-    expires_s: int | None
+    __slots__ = ("_inner", "_outer")
+
+    def __init__(self, secret_key: str, date: str, region: str, service: str) -> None:
+        key = signing_key(secret_key, date, region, service).ljust(64, b"\0")
+        self._inner: _Hash = hashlib.sha256(key.translate(_INNER_PAD))
+        self._outer: _Hash = hashlib.sha256(key.translate(_OUTER_PAD))
+
+    def sign(self, text: str) -> str:
+        """HMAC-SHA256 of the text, hex (RFC 2104)."""
+        inner = self._inner.copy()
+        inner.update(text.encode())
+        outer = self._outer.copy()
+        outer.update(inner.digest())
+        return outer.hexdigest()
 
 
 class Verifier(Generic[C]):
@@ -126,10 +129,8 @@ class Verifier(Generic[C]):
         self._credentials = credentials
         self._region = region
         self._services = services
-        self._day_keys: dict[tuple[str, str, str], bytes] = {}
+        self._layouts: dict[str, _Layout] = {}
         self._paths: dict[str, str] = {}
-        self._claims: dict[str, tuple[Scope, str]] = {}
-        self._signed: set[tuple[str, str]] = set()
         self._stamps: tuple[str, float] = ("", 0.0)
 
     def verify(self, request: Request, body_sha256: str, now_s: float) -> tuple[C, str]:
@@ -144,61 +145,75 @@ class Verifier(Generic[C]):
             SignatureError: One of its subclasses, with AWS's code and text.
         """
         headers = request.headers
-        authorization = headers.get("authorization")
-        if authorization is not None:
-            claim = self._usual_claim(authorization, headers) or _header_claim(authorization, headers)
-        elif SIGNATURE_PARAMETER in request.query:
-            claim = _query_claim(request.query)
-        else:
-            raise MissingAuthenticationTokenException("Missing Authentication Token")
-        credential = self._credential(claim)
+        claim, layout = self._claim(request, headers)
+        scope = claim.scope
+        credential = self._credentials.lookup(scope.access_key)
+        if credential is None:
+            raise self._unknown(scope.access_key)
         self._check_scope(claim)
         self._check_time(claim, now_s)
-        self._check_signed_headers(claim.signed_headers, headers)
+        layout.check(headers)
         if claim.token != credential.token:
             raise UnrecognizedClientException(_INVALID)
         given = headers.get("x-amz-content-sha256")
         if given is not None and given != body_sha256:
             raise InvalidSignatureException(_MISMATCH)  # UNSIGNED-PAYLOAD too: only S3 has it
-        key = self._day_key(credential.secret_key, claim.scope)
-        for rebuilt in self._canonical_requests(request, claim, body_sha256):
-            text = f"{ALGORITHM}\n{claim.stamp}\n{claim.scope.text}\n{hashlib.sha256(rebuilt).hexdigest()}"
-            expected = hmac.digest(key, text.encode(), "sha256").hex()
-            if hmac.compare_digest(expected.encode(), claim.signature.encode()):
-                return credential, claim.scope.service
+        key = layout.key
+        if key is None or layout.credential is not credential:
+            key = layout.key = SigningKey(credential.secret_key, scope.date, scope.region, scope.service)
+            layout.credential = credential
+        signature = claim.signature.encode()
+        for rebuilt in self._canonical_requests(request, layout, body_sha256):
+            hashed = hashlib.sha256(rebuilt).hexdigest()
+            expected = key.sign(f"{ALGORITHM}\n{claim.stamp}\n{layout.scope_text}\n{hashed}")
+            if hmac.compare_digest(expected.encode(), signature):
+                return credential, scope.service
         raise InvalidSignatureException(_MISMATCH)
 
-    def _usual_claim(self, authorization: str, headers: dict[str, str]) -> _Claim | None:
-        """The claim as every SDK writes it; what stands before the signature is the same for all of a client's day."""
+    def _claim(self, request: Request, headers: dict[str, str]) -> tuple[Claim, _Layout]:
+        authorization = headers.get("authorization")
+        if authorization is None:
+            if SIGNATURE_PARAMETER not in request.query:
+                raise MissingAuthenticationTokenException("Missing Authentication Token")
+            claim = query_claim(request.query)
+            return claim, _Layout(claim.scope, claim.signed_headers)
+        # What stands before the signature is the same for all of a client's day.
         head, _, signature = authorization.rpartition("Signature=")
+        layout = self._layouts.get(head) or self._read_layout(head)
         at = headers.get("x-amz-date")
-        if at is None:
-            return None
-        known = self._claims.get(head)
+        if layout is None or at is None or not (at == self._stamps[0] or STAMP.fullmatch(at)):
+            claim = header_claim(authorization, headers)
+            return claim, _Layout(claim.scope, claim.signed_headers)
+        token = headers.get("x-amz-security-token")
+        return Claim(layout.scope, layout.signed_headers, signature, at, token, None), layout
+
+    def _read_layout(self, head: str) -> _Layout | None:
+        known = usual_head(head)
         if known is None:
-            found = _AUTHORIZATION.fullmatch(head)
-            if found is None:
-                return None
-            known = (Scope(*found.groups()[:5]), found[6])
-            if len(self._claims) >= _CACHE_MAX:
-                self._claims.clear()
-            if len(head) <= _CACHED_MAX_CHARS:
-                self._claims[head] = known
-        if not _STAMP.fullmatch(at):
             return None
-        return _Claim(known[0], known[1], signature, at, headers.get("x-amz-security-token"), None)
+        layout = _Layout(*known)
+        # Only what belongs to a credential: strangers get nothing kept.
+        if len(head) <= _CACHED_MAX_CHARS and self._credentials.lookup(layout.scope.access_key) is not None:
+            if len(self._layouts) >= _CACHE_MAX:
+                self._layouts.clear()
+            self._layouts[head] = layout
+        return layout
 
-    def _credential(self, claim: _Claim) -> C:
-        access_key = claim.scope.access_key
-        credential = self._credentials.lookup(access_key)
-        if credential is None:
-            if self._credentials.expired(access_key):
-                raise ExpiredTokenException("The security token included in the request is expired")
-            raise UnrecognizedClientException(_INVALID)
-        return credential
+    def _unknown(self, access_key: str) -> UnrecognizedClientException | ExpiredTokenException:
+        if self._credentials.expired(access_key):
+            return ExpiredTokenException("The security token included in the request is expired")
+        return UnrecognizedClientException(_INVALID)
 
-    def _check_scope(self, claim: _Claim) -> None:
+    def _check_scope(self, claim: Claim) -> None:
         scope = claim.scope
+        if (
+            scope.region == self._region
+            and scope.service in self._services
+            and scope.terminator == TERMINATOR
+            and claim.stamp.startswith(scope.date)
+            and len(scope.date) == 8
+        ):
+            return
         found = []
         if scope.region != self._region:
             found.append(f"Credential should be scoped to a valid region, not '{scope.region[:64]}'. ")
@@ -214,27 +229,12 @@ class Verifier(Generic[C]):
                 "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: "
                 f"'{scope.date[:64]}' != '{claim.stamp[:8]}', from '{claim.stamp}'."
             )
-        if found:
-            raise InvalidSignatureException("".join(found))
+        raise InvalidSignatureException("".join(found))
 
-    def _check_signed_headers(self, signed: str, headers: dict[str, str]) -> None:
-        """Host and every x-amz- header that came must be signed: an unsigned one could be anybody's."""
-        at = (signed, ";".join(headers))
-        if at in self._signed:
-            return
-        names = signed.split(";")
-        if "host" not in names:
-            raise InvalidSignatureException("'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.")
-        for name in headers:
-            if name.startswith("x-amz-") and name not in names:
-                raise InvalidSignatureException(f"'{name}' must be a 'SignedHeader' in the AWS Authorization.")
-        if len(self._signed) >= _CACHE_MAX:
-            self._signed.clear()
-        if len(signed) + len(at[1]) <= _CACHED_MAX_CHARS:
-            self._signed.add(at)
-
-    def _check_time(self, claim: _Claim, now_s: float) -> None:
-        signed_s = self._seconds(claim.stamp)
+    def _check_time(self, claim: Claim, now_s: float) -> None:
+        known, signed_s = self._stamps  # most requests of one second carry the same stamp
+        if claim.stamp != known:
+            signed_s = self._seconds(claim.stamp)
         if signed_s - now_s > SKEW_S:
             raise InvalidSignatureException(
                 f"Signature not yet current: {claim.stamp} is still later than {stamp(now_s + SKEW_S)} "
@@ -252,26 +252,14 @@ class Verifier(Generic[C]):
             )
 
     def _seconds(self, text: str) -> float:
-        known, seconds = self._stamps  # most requests of one second carry the same stamp
-        if text != known:
-            try:
-                seconds = datetime.strptime(text, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
-            except ValueError:
-                raise IncompleteSignatureException(_bad_date(text)) from None
-            self._stamps = (text, seconds)
+        try:
+            seconds = datetime.strptime(text, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
+        except ValueError:
+            raise IncompleteSignatureException(bad_date(text)) from None
+        self._stamps = (text, seconds)
         return seconds
 
-    def _day_key(self, secret_key: str, scope: Scope) -> bytes:
-        at = (secret_key, scope.date, scope.service)
-        key = self._day_keys.get(at)
-        if key is None:
-            key = signing_key(secret_key, scope.date, scope.region, scope.service)
-            if len(self._day_keys) >= _CACHE_MAX:
-                self._day_keys.clear()
-            self._day_keys[at] = key
-        return key
-
-    def _canonical_requests(self, request: Request, claim: _Claim, body_sha256: str) -> Iterator[bytes]:
+    def _canonical_requests(self, request: Request, layout: _Layout, body_sha256: str) -> Iterator[bytes]:
         """The canonical request, and after it the other spellings where there are any."""
         path = self._paths.get(request.path)
         if path is None:
@@ -280,20 +268,21 @@ class Verifier(Generic[C]):
                 self._paths.clear()
             if len(request.path) <= _CACHED_MAX_CHARS:
                 self._paths[request.path] = path
-        raw_query = canonical.raw_query(request.query)
-        names = claim.signed_headers.split(";")
-        headers = request.headers
-        lines = "".join([f"{name}:{canonical.trim(headers.get(name, ''))}\n" for name in names])
-        tail = f"\n{claim.signed_headers}\n{body_sha256}"
-        text = f"{request.method}\n{path}\n{raw_query}\n{lines}{tail}"
-        yield text.encode()
-        encoded_query = canonical.encoded_query(request.query)
+        query = request.query
+        raw_query = canonical.raw_query(query) if query else ""
+        get, names = request.headers.get, layout.names
+        lines = "".join([f"{name}:{get(name, '')}\n" for name in names])
+        if not lines.isascii() or "  " in lines or ": " in lines or " \n" in lines or "\t" in lines:
+            lines = "".join([f"{name}:{canonical.trim(get(name, ''))}\n" for name in names])
+        tail = f"\n{layout.signed_headers}\n{body_sha256}"
+        yield f"{request.method}\n{path}\n{raw_query}\n{lines}{tail}".encode()
+        encoded_query = canonical.encoded_query(query)
         if encoded_query != raw_query:
             yield f"{request.method}\n{path}\n{encoded_query}\n{lines}{tail}".encode()
         if not lines.isascii():
             raw_lines = canonical.raw_header_lines(request, names)
-            for query in dict.fromkeys((raw_query, encoded_query)):
-                yield f"{request.method}\n{path}\n{query}\n".encode() + raw_lines + tail.encode()
+            for spelling in dict.fromkeys((raw_query, encoded_query)):
+                yield f"{request.method}\n{path}\n{spelling}\n".encode() + raw_lines + tail.encode()
 
 
 def stamp(seconds: float) -> str:
@@ -337,65 +326,3 @@ def presign(
     text = f"{ALGORITHM}\n{at}\n{scope.text}\n{hashlib.sha256(signed.encode()).hexdigest()}"
     key = signing_key(credential.secret_key, scope.date, region, service)
     return f"{path}?{query}&{SIGNATURE_PARAMETER}={hmac.digest(key, text.encode(), 'sha256').hex()}"
-
-
-def _header_claim(authorization: str, headers: dict[str, str]) -> _Claim:
-    """Parts in another order, or the exact complaint about what is missing."""
-    algorithm, _, rest = authorization.strip().partition(" ")
-    hashed = b64encode(hashlib.sha256(authorization.encode()).digest()).decode()
-    hint = f"(Hashed with SHA-256 and encoded with Base64) Authorization={hashed}"
-    if algorithm != ALGORITHM and algorithm.startswith("AWS4"):
-        raise IncompleteSignatureException(f"Unsupported AWS 'algorithm': '{algorithm[:64]}'. {hint}")
-    pieces = [piece.strip().partition("=") for piece in rest.split(",")]
-    if algorithm != ALGORITHM or not all(equals for _, equals, _ in pieces):
-        raise IncompleteSignatureException(
-            f"Invalid key=value pair (missing equal-sign) in Authorization header {hint}."
-        )
-    parts = {name: value for name, _, value in pieces}
-    at = headers.get("x-amz-date") or headers.get("date") or ""
-    missing = [
-        f"Authorization header requires '{name}' parameter. "
-        for name in ("Credential", "Signature", "SignedHeaders")
-        if not parts.get(name)
-    ]
-    if not at:
-        missing.append("Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header. ")
-    if missing:
-        raise IncompleteSignatureException("".join(missing) + hint)
-    if not _STAMP.fullmatch(at):
-        raise IncompleteSignatureException(_bad_date(at))
-    token = headers.get("x-amz-security-token")
-    return _Claim(Scope.parse(parts["Credential"]), parts["SignedHeaders"], parts["Signature"], at, token, None)
-
-
-def _query_claim(query: str) -> _Claim:
-    try:
-        fields = dict(parse_qsl(query, keep_blank_values=True, max_num_fields=1000))
-    except ValueError:
-        raise IncompleteSignatureException("the query string has more than 1000 parameters") from None
-    names = ("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature", "X-Amz-SignedHeaders", "X-Amz-Date")
-    missing = [f"AWS query-string parameters must include '{name}'. " for name in names if not fields.get(name)]
-    if missing:
-        raise IncompleteSignatureException("".join(missing) + "Re-examine the query-string parameters.")
-    if fields["X-Amz-Algorithm"] != ALGORITHM:
-        raise IncompleteSignatureException(f"Unsupported AWS 'algorithm': '{fields['X-Amz-Algorithm'][:64]}'.")
-    at = fields["X-Amz-Date"]
-    if not _STAMP.fullmatch(at):
-        raise IncompleteSignatureException(_bad_date(at))
-    expires = fields.get("X-Amz-Expires", "")
-    # AWS lets a presigned request without X-Amz-Expires live as long as a signed header does.
-    expires_s = int(expires) if expires.isdecimal() and len(expires) <= 6 else (SKEW_S if not expires else -1)
-    if not 1 <= expires_s <= PRESIGNED_MAX_S:
-        raise IncompleteSignatureException(f"X-Amz-Expires must be a number from 1 to {PRESIGNED_MAX_S} (seconds).")
-    return _Claim(
-        Scope.parse(fields["X-Amz-Credential"]),
-        fields["X-Amz-SignedHeaders"],
-        fields["X-Amz-Signature"],
-        at,
-        fields.get("X-Amz-Security-Token"),
-        expires_s,
-    )
-
-
-def _bad_date(text: str) -> str:
-    return f"Date must be in ISO-8601 'basic format'. Got '{text[:64]}'. See http://en.wikipedia.org/wiki/ISO_8601"

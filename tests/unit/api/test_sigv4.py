@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from urllib.parse import quote, urlsplit
@@ -200,3 +201,39 @@ def test_the_routed_path_has_no_dot_segments(path):
     assert not {"", ".", ".."} & set(normal.strip("/").split("/")) - {""}
     assert "//" not in normal
     assert canonical.normal_path(normal) == normal
+
+
+def test_a_new_credential_under_an_old_key_is_verified_with_its_own_secret():
+    """What is kept of a client's Authorization header must not outlive the credential it was kept for."""
+    known = {OWNER.access_key: OWNER}
+    credentials = SimpleNamespace(lookup=known.get, expired=lambda key: False)
+    checker = sigv4.Verifier(credentials, "us-east-1", frozenset({"lambda"}))
+    request = AWSRequest("GET", f"http://{HOST}/a")
+    SigV4Auth(Keys(OWNER.access_key, OWNER.secret_key), "lambda", "us-east-1").add_auth(request)
+    for _ in range(2):
+        assert verify(sent(request, b""), checker) is OWNER
+    known[OWNER.access_key] = Credential(OWNER.access_key, "new", None, OWNER.principal, None)
+    with pytest.raises(InvalidSignatureException):
+        verify(sent(request, b""), checker)
+    del known[OWNER.access_key]
+    with pytest.raises(UnrecognizedClientException):
+        verify(sent(request, b""), checker)
+
+
+@given(st.binary(min_size=1, max_size=80).map(bytes.hex), st.text(max_size=300))
+def test_the_half_fed_key_signs_as_hmac_does(secret, text):
+    day = sigv4.signing_key(secret, "20261124", "us-east-1", "lambda")
+    expected = hmac.new(day, text.encode(), "sha256").hexdigest()
+    assert sigv4.SigningKey(secret, "20261124", "us-east-1", "lambda").sign(text) == expected
+
+
+def test_strangers_leave_nothing_behind():
+    checker = verifier()
+    for number in range(50):
+        stranger = Request("GET", "/", "", [(b"Host", HOST.encode())], b"", "127.0.0.1", None)
+        head = f"AWS4-HMAC-SHA256 Credential=AKIA{number}/20261124/us-east-1/lambda/aws4_request, SignedHeaders=host, "
+        stranger.raw_headers.append((b"Authorization", f"{head}Signature=0".encode()))
+        stranger.raw_headers.append((b"X-Amz-Date", b"20261124T000000Z"))
+        with pytest.raises(UnrecognizedClientException):
+            verify(stranger, checker)
+    assert not checker._layouts
