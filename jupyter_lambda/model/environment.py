@@ -15,6 +15,9 @@ class EnvironmentState(Enum):
     STOPPING = "Stopping"
     GONE = "Gone"
 
+    # By identity: Enum's own, by name, is slow, and every invocation changes the state of an environment twice.
+    __hash__ = object.__hash__
+
 
 _S = EnvironmentState
 #: From each state, where it may go. Anything may end; nothing comes back.

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import array
 import asyncio
+import fcntl
 import logging
 import os
+import termios
 from pathlib import Path
 
 from jupyter_lambda.model.limits import LOG_TAIL_BYTES
@@ -31,6 +34,7 @@ class LogPipe:
         self._closed = False
         self._tail_id: str | None = None
         self._tail = bytearray()
+        self._unread = array.array("i", [0])
 
     def open(self, fifo: Path) -> None:
         """Read ``fifo`` from now on. It is opened for writing too, so that it never ends while writers come and go.
@@ -78,7 +82,7 @@ class LogPipe:
     def drain(self) -> None:
         """Read what is there, but not for ever: another process of the sandbox may go on writing."""
         left = DRAIN_BYTES
-        while left > 0:
+        while left > 0 and self._waiting():
             size = self._readable()
             if size == 0:
                 return
@@ -95,6 +99,13 @@ class LogPipe:
         self._loop.remove_reader(self._fd)
         os.close(self._fd)
         self._fd = None
+
+    def _waiting(self) -> bool:
+        # Asked first, as mostly there is nothing, and a read that fails costs three times as much.
+        if self._fd is None:
+            return False
+        fcntl.ioctl(self._fd, termios.FIONREAD, self._unread)
+        return self._unread[0] > 0
 
     def _readable(self) -> int:
         if self._fd is None:
