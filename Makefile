@@ -1,4 +1,4 @@
-# Two commands do everything on a Debian 12 with Python 3.11 and nothing else: `make demo` and `make test`.
+# Three commands do everything on a Debian 12 with Python 3.11 and nothing else: `make demo`, `make test`, `make bench`.
 
 PYTHON ?= python3
 VENV := .venv
@@ -10,7 +10,7 @@ ARGS ?=
 
 PACKAGING := pyproject.toml $(shell find etc -type f)
 
-.PHONY: help demo test lint format clean
+.PHONY: help demo test bench lint format clean
 
 help: ## This list
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile
@@ -21,6 +21,11 @@ demo: $(VENV)/.demo ## Deploy and invoke a first function from a notebook, for r
 test: $(VENV)/.test ## Run every test; as root on Debian, installs and starts a Docker engine if none answers
 	@$(BIN)/python scripts/ensure_docker.py
 	@$(BIN)/python -m pytest $(ARGS)
+
+# One part of it: make bench ARGS="warm burst"; their names: make bench ARGS=--list
+bench: $(VENV)/.bench ## Measure it beside references and peers (20 minutes), and write docs/performance.md
+	@JUPYTER_LAMBDA_REQUIRE_DOCKER=1 $(BIN)/python scripts/ensure_docker.py
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 lint: $(VENV)/.lint ## ruff, mypy --strict, import-linter, codespell
 	$(BIN)/ruff check .
@@ -40,7 +45,7 @@ $(VENV)/.made:
 	@PYTHON="$(PYTHON)" VENV="$(VENV)" sh scripts/make_venv.sh
 	@touch $@
 
-$(VENV)/.demo $(VENV)/.test $(VENV)/.lint: $(VENV)/.%: $(VENV)/.made $(PACKAGING)
+$(VENV)/.demo $(VENV)/.test $(VENV)/.bench $(VENV)/.lint: $(VENV)/.%: $(VENV)/.made $(PACKAGING)
 	@echo "make: installing jupyter_lambda and what '$*' needs into $(VENV) (a minute or two the first time)"
 	@$(PIP) install --editable ".[$*]"
 	@touch $@
