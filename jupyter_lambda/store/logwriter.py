@@ -31,10 +31,21 @@ REST_S = 0.5
 Chunk = tuple[str, str | None, bytes, int, bool]
 
 
-@functools.lru_cache(maxsize=8_192)
+#: One or more lines as they stand in the segment, how many, their stream, request id and time.
+Piece = tuple[bytes, int, bytes, bytes, int]
+
+
 def token(text: str | None) -> bytes:
     """A stream or request id as one word of a line."""
-    return quote(text, safe="/$[]:@!,;=+~()'*&").encode() if text else b"-"
+    if not text:
+        return b"-"
+    # Request ids: too many to remember, and nothing to quote.
+    return text.encode() if text.isascii() and text.replace("-", "").isalnum() else _quoted(text)
+
+
+@functools.lru_cache(maxsize=1_024)
+def _quoted(text: str) -> bytes:
+    return quote(text, safe="/$[]:@!,;=+~()'*&").encode()
 
 
 def directory_name(function_name: str) -> str:
@@ -75,72 +86,85 @@ class FunctionLog:
             now_s: Of a steady clock, to tell how long the beginning of a line has waited.
             whole: Write them too.
         """
-        lines: list[tuple[bytes, bytes, int, bytes]] = []
+        pieces: list[Piece] = []
         for chunk in chunks:
-            self._split(chunk, now_s, lines)
+            self._split(chunk, now_s, pieces)
         for stream, rest in list(self._rests.items()):
             if whole or now_s - rest.since_s >= REST_S:
-                lines.append((token(stream), token(rest.request_id), rest.timestamp_ms, rest.data))
+                pieces.append(_line(token(stream), token(rest.request_id), rest.timestamp_ms, rest.data))
                 del self._rests[stream]
-        if lines:
-            self._write_lines(lines)
+        if pieces:
+            self._write_pieces(pieces)
         return bool(self._rests)
 
-    def _split(self, chunk: Chunk, now_s: float, lines: list[tuple[bytes, bytes, int, bytes]]) -> None:
+    def _split(self, chunk: Chunk, now_s: float, pieces: list[Piece]) -> None:
         stream, request_id, data, timestamp_ms, own_line = chunk
-        first_ms = timestamp_ms
+        words = token(stream), token(request_id)
         rest = self._rests.pop(stream, None)
+        if rest is None and data.endswith(b"\n") and len(data) <= LINE_MAX_BYTES and b"\r" not in data:
+            # Whole lines, as nearly always: made in one go.
+            start = b"%d %b %b " % (timestamp_ms, *words)
+            text = b"%b%b\n" % (start, data[:-1].replace(b"\n", b"\n" + start))
+            pieces.append((text, data.count(b"\n"), *words, timestamp_ms))
+            return
+        first_ms = timestamp_ms
         if rest is not None and rest.request_id == request_id and not own_line:
             data, first_ms = rest.data + data, rest.timestamp_ms
         elif rest is not None:
-            lines.append((token(stream), token(rest.request_id), rest.timestamp_ms, rest.data))
-        words = token(stream), token(request_id)
-        pieces = data.split(b"\n")
-        last = pieces.pop()
-        for piece in pieces:
-            message = piece.removesuffix(b"\r")
+            pieces.append(_line(token(stream), token(rest.request_id), rest.timestamp_ms, rest.data))
+        lines = data.split(b"\n")
+        last = lines.pop()
+        for line in lines:
+            message = line.removesuffix(b"\r")
             starts = range(0, len(message), LINE_MAX_BYTES) or (0,)
-            lines.extend((*words, first_ms, message[start : start + LINE_MAX_BYTES]) for start in starts)
+            pieces.extend(_line(*words, first_ms, message[start : start + LINE_MAX_BYTES]) for start in starts)
             first_ms = timestamp_ms
         while len(last) >= LINE_MAX_BYTES:
-            lines.append((*words, first_ms, last[:LINE_MAX_BYTES]))
+            pieces.append(_line(*words, first_ms, last[:LINE_MAX_BYTES]))
             last = last[LINE_MAX_BYTES:]
         if last:
             self._rests[stream] = _Rest(request_id, last, first_ms, now_s)
 
-    def _write_lines(self, lines: list[tuple[bytes, bytes, int, bytes]]) -> None:
+    def _write_pieces(self, pieces: list[Piece]) -> None:
         limit = max(1, self._cap_bytes // SEGMENTS_PER_CAP)
         if self._lost > 0:
-            stream, request_id, timestamp_ms, _ = lines[0]
+            _, _, stream, request_id, timestamp_ms = pieces[0]
             notice = f"[jupyter_lambda] {self._lost} lines of the log could not be written: {self._reason}"
-            lines.insert(0, (stream, request_id, timestamp_ms, notice.encode()))
+            pieces.insert(0, _line(stream, request_id, timestamp_ms, notice.encode()))
             # Should this write fail as well, the notice is not to be counted with the lines that it loses.
             self._lost -= 1
         block: list[bytes] = []
-        runs, start = Runs(), self._size_bytes
-        end = start
-        for stream, request_id, timestamp_ms, message in lines:
-            line = b"%d %b %b %b\n" % (timestamp_ms, stream, request_id, message)
-            if end and end + len(line) > limit:
-                self._append(block, runs, lines[0][2])
+        first_ms = pieces[0][4]
+        runs, end, count = Runs(), self._size_bytes, 0
+        waiting = deque(pieces)
+        while waiting:
+            piece = waiting.popleft()
+            text, lines, stream, request_id, timestamp_ms = piece
+            if end and end + len(text) > limit:
+                if lines > 1:
+                    waiting.extendleft(reversed(_single(piece)))
+                    continue
+                self._append(block, count, runs, first_ms)
                 self.close()
-                block, runs, end = [], Runs(), 0
-            block.append(line)
-            runs.add(request_id, stream, timestamp_ms, end, end + len(line))
-            end += len(line)
-        self._append(block, runs, lines[-1][2])
+                block, runs, end, count = [], Runs(), 0, 0
+            block.append(text)
+            count += lines
+            runs.add(request_id, stream, timestamp_ms, end, end + len(text))
+            end += len(text)
+        self._append(block, count, runs, pieces[-1][4])
 
-    def _append(self, block: list[bytes], runs: Runs, timestamp_ms: int) -> None:
-        """Write one block and its index, or count it as lost: the invocation never hears of it."""
+    def _append(self, block: list[bytes], count: int, runs: Runs, timestamp_ms: int) -> None:
+        """Write so many lines and their index, or count them as lost: the invocation never hears of it."""
         if not block:
             return
+        data = b"".join(block)
         try:
             log_file, index_file = self._open(timestamp_ms)
-            write_all(log_file, b"".join(block))
+            write_all(log_file, data)
         except OSError as exc:
-            self._lose(len(block), exc)
+            self._lose(count, exc)
             return
-        self._size_bytes += sum(map(len, block))
+        self._size_bytes += len(data)
         self._lost = 0
         index = runs.encode()
         try:
@@ -203,6 +227,14 @@ class FunctionLog:
             segment.remove()
             total -= size
 
+    def trim(self, before_ms: int) -> None:
+        """Delete segments all of whose lines are older than a time, as the next one's name tells."""
+        while self._closed:
+            following = self._closed[1][0] if len(self._closed) > 1 else self._segment
+            if following is None or following.first_ms >= before_ms:
+                return
+            self._closed.popleft()[0].remove()
+
     def release(self) -> None:
         """Close the files; the segment goes on when the next lines come."""
         if self._descriptors is not None:
@@ -217,6 +249,16 @@ class FunctionLog:
             self._closed.append((self._segment, self._size_bytes + self._index_bytes))
             self._segment = None
         self._size_bytes = self._index_bytes = 0
+
+
+def _line(stream: bytes, request_id: bytes, timestamp_ms: int, message: bytes) -> Piece:
+    return b"%d %b %b %b\n" % (timestamp_ms, stream, request_id, message), 1, stream, request_id, timestamp_ms
+
+
+def _single(piece: Piece) -> list[Piece]:
+    """The lines of a piece one by one."""
+    text, _, stream, request_id, timestamp_ms = piece
+    return [(line + b"\n", 1, stream, request_id, timestamp_ms) for line in text[:-1].split(b"\n")]
 
 
 class LogWriter:
@@ -244,6 +286,11 @@ class LogWriter:
                 resting = False
             (self._resting.add if resting else self._resting.discard)(name)
         return bool(self._resting)
+
+    def trim(self, function_name: str, before_ms: int) -> None:
+        """Delete what is older than a time, as far as whole segments are."""
+        if (self._directory / directory_name(function_name)).is_dir():
+            self._log(function_name).trim(before_ms)
 
     def delete(self, function_name: str) -> None:
         """Remove a function's log."""
