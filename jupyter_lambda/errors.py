@@ -5,6 +5,7 @@
     LambdaError                                  code, http_status, and what AWS puts beside the message
     ├── ClientError                              the caller can mend it (Type "User")
     │   ├── ResourceNotFoundException            404
+    │   ├── ProvisionedConcurrencyConfigNotFoundException  404
     │   ├── ResourceConflictException            409
     │   ├── ResourceInUseException               400
     │   ├── ResourceNotReadyException            502
@@ -22,6 +23,11 @@
     │   ├── PreconditionFailedException          412
     │   ├── TooManyRequestsException             429   reason=
     │   ├── AccessDeniedException                403
+    │   ├── InvalidParameterException            400   CloudWatch Logs' and CloudWatch's own
+    │   ├── InvalidParameterCombinationException 400
+    │   ├── MissingRequiredParameterException    400
+    │   ├── InvalidNextToken                     400
+    │   ├── ResourceAlreadyExistsException       400
     │   ├── UnknownOperationException            404
     │   └── SignatureError                       403   who is asking could not be established
     │       ├── MissingAuthenticationTokenException
@@ -72,6 +78,10 @@ class ClientError(LambdaError, status=400):
 
 class ResourceNotFoundException(ClientError, status=404):
     """The resource does not exist."""
+
+
+class ProvisionedConcurrencyConfigNotFoundException(ClientError, status=404):
+    """The version or alias has no provisioned concurrency."""
 
 
 class ResourceConflictException(ClientError, status=409):
@@ -149,6 +159,26 @@ class TooManyRequestsException(ClientError, status=429):
 
 class AccessDeniedException(ClientError, status=403):
     """The principal may not do this."""
+
+
+class InvalidParameterException(ClientError, status=400):
+    """CloudWatch Logs: a parameter is not valid."""
+
+
+class InvalidParameterCombinationException(ClientError, status=400):
+    """CloudWatch: parameters that can't be used together."""
+
+
+class MissingRequiredParameterException(ClientError, status=400):
+    """CloudWatch: a parameter is missing."""
+
+
+class InvalidNextToken(ClientError, status=400):
+    """CloudWatch: not a token that was handed out here."""
+
+
+class ResourceAlreadyExistsException(ClientError, status=400):
+    """CloudWatch Logs: the log group or stream exists already."""
 
 
 class UnknownOperationException(ClientError, status=404):

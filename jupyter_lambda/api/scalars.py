@@ -195,6 +195,8 @@ class BlobShape(Shape):
     kind = "blob"
 
     def decode(self, value: Any) -> Any:
+        if isinstance(value, bytes):  # CBOR carries them as they are
+            return value
         if not isinstance(value, str):
             raise SerializationException(f"{json_kind(value)} can not be converted to a Blob")
         try:

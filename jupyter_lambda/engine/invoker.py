@@ -23,6 +23,7 @@ from jupyter_lambda.sandbox.base import InitOutcome, RuntimeEvent, SandboxOutcom
 
 from .environments import Environment, Specs
 from .metering import Usage, end_lines, record_of, start_line
+from .metrics import Metrics
 from .outcomes import Verdict, judge
 from .pool import Assign, Fail, Instruction, Key, Pool, Start, Stop, Throttle
 from .settings import EngineSettings
@@ -87,7 +88,9 @@ class Invoker:
         *,
         clock: Callable[[], float] = time.time,
         spawn: Callable[..., object],
+        metrics: Metrics | None = None,
     ) -> None:
+        self._metrics = metrics if metrics is not None else Metrics(clock)
         self._settings = settings
         self._store = store
         self._sandboxes = sandboxes
@@ -261,7 +264,11 @@ class Invoker:
             invocation.trace_id,
             invocation.client_context,
         )
-        return await environment.sandbox.invoke(event, version.timeout_s)
+        self._metrics.begin(version.name, now_s)
+        try:
+            return await environment.sandbox.invoke(event, version.timeout_s)
+        finally:
+            self._metrics.end(version.name)
 
     def _init_failed(self, call: _Call, failure: InitFailure, attempt: int) -> InvocationResult:
         verdict = judge(failure.outcome, call.invocation.request_id, limits.INIT_TIMEOUT_S + call.version.timeout_s)
@@ -308,6 +315,7 @@ class Invoker:
     def _result(self, call: _Call, verdict: Verdict, usage: Usage, output: bytes) -> InvocationResult:
         now_s, increment_ms = self._clock(), self._settings.billing_increment_ms
         record = record_of(call.invocation, call.version, verdict, usage, now_s=now_s, increment_ms=increment_ms)
+        self._metrics.invocation(record, call.invocation.invoked_arn)
         end = end_lines(record)
         if verdict.log_line:
             end = verdict.log_line.encode() + b"\n" + end
@@ -351,6 +359,7 @@ class Invoker:
         call = self._calls[request_id]
         if isinstance(error, TooManyRequestsException):
             self._store.ledger.throttle(call.version.name, self._clock())
+            self._metrics.throttle(call.invocation.invoked_arn, call.version.version)
         if call.assigned is None:
             call.assigned = self._loop.create_future()
         if not call.assigned.done():

@@ -22,6 +22,8 @@ from jupyter_lambda.model.invocation import AsyncEvent, Invocation, InvocationRe
 from .credentials import Credentials
 from .events import EventWorker
 from .invoker import Invoker
+from .metrics import Metrics
+from .observing import keep, write
 from .pool import Pool, PoolLimits
 from .runtimes import Runtimes
 from .settings import EngineSettings
@@ -60,6 +62,7 @@ class LambdaService:
         self.clock = clock
         self.draining = False
         self.started_s = clock()
+        self.metrics = Metrics(clock)
         self._sandboxes = sandboxes
         self._random = random.Random()  # noqa: S311 - shares of traffic, not secrets
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -88,12 +91,14 @@ class LambdaService:
             pool,
             clock=self.clock,
             spawn=self._spawn,
+            metrics=self.metrics,
         )
         self._events = EventWorker(
             self.settings, self.store, self._run_event, self.resolve, spawn=self._spawn, clock=self.clock
         )
         self._spawn(self._events.work(), name="asynchronous events")
         self._spawn(self._collect(), name="collection of unused packages")
+        self._spawn(keep(self.metrics, self.store, self.clock), name="metrics")
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
@@ -103,6 +108,7 @@ class LambdaService:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._invoker.close()
+        write(self.metrics, self.store)
 
     async def _collect(self) -> None:
         """Remove packages that nothing uses, at start and every hour."""

@@ -17,7 +17,9 @@ from .imports import Imports
 from .ledger import RECORDS_MAX, Ledger
 from .lock import StateLock
 from .logs import CAP_BYTES, Logs
+from .metrics import Metrics
 from .packages import Packages
+from .retention import LogRetention
 
 
 class Store:
@@ -45,6 +47,8 @@ class Store:
         self.functions = Functions(database)
         self.imports = Imports(database)
         self.ledger = Ledger(database, records_max)
+        self.metrics = Metrics(database)
+        self.retention = LogRetention(database)
         self.events = EventQueue(database, self.ledger, clock)
         self.packages = packages
         self.logs = Logs(lock.state_dir / "logs", clock=clock, cap_bytes=log_cap_bytes)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote
 
+from .logsearch import EventPage, EventQuery, search
 from .logwriter import Chunk, LogWriter, directory_name, token
 from .pattern import Pattern
 from .segments import Run, Segment, merge, parse_line, segments
@@ -132,6 +133,11 @@ class Logs:
         if self._closed:
             return
         await asyncio.wrap_future(self._submit(whole=True))
+
+    async def trim(self, function_name: str, before_ms: int) -> None:
+        """Delete what is older than a time, as far as whole segments are."""
+        if not self._closed:
+            await asyncio.wrap_future(self._thread.submit(self._writer.trim, function_name, before_ms))
 
     def delete(self, function_name: str) -> asyncio.Future[None]:
         """Remove a function's log, in order with the writes; need not be awaited."""
@@ -252,6 +258,26 @@ class Logs:
         found.reverse()
         found.sort(key=lambda line: line.timestamp_ms)
         return found
+
+    def search(self, function_name: str, query: EventQuery) -> EventPage:
+        """A page of a function's log in the order of time, and whether there is more; see ``logsearch``."""
+        return search(self._directory / directory_name(function_name), query)
+
+    def functions(self) -> list[str]:
+        """The functions that have a log, by name."""
+        try:
+            return sorted(unquote(path.name) for path in self._directory.iterdir() if path.is_dir())
+        except FileNotFoundError:
+            return []
+
+    def known(self, function_name: str) -> bool:
+        """Whether a function has a log."""
+        return (self._directory / directory_name(function_name)).is_dir()
+
+    def span(self, function_name: str) -> tuple[int | None, int]:
+        """When a function's log begins, in ms since the epoch, None where it has none; and its bytes."""
+        found = segments(self._directory / directory_name(function_name))
+        return found[0].first_ms if found else None, sum(segment.size_bytes() for segment in found)
 
     def streams(self, function_name: str) -> list[LogStream]:
         """The streams of a function, the one written last first."""

@@ -31,11 +31,16 @@ def function_name(operation: str) -> str:
     return _WORD.sub("_", operation).lower()
 
 
-def handlers(operations: Iterable[str]) -> dict[str, Handler]:
-    """The operations that are built."""
+def handlers(operations: Iterable[str], modules: Iterable[ModuleType] = MODULES) -> dict[str, Handler]:
+    """The operations that are built, with the functions that answer them.
+
+    Args:
+        modules: Where to look, another service's for example.
+    """
+    modules = tuple(modules)
     found: dict[str, Handler] = {}
     for operation in operations:
-        for module in MODULES:
+        for module in modules:
             handler: Any = getattr(module, function_name(operation), None)
             if handler is not None and handler.__module__ == module.__name__:
                 found[operation] = handler

@@ -1,0 +1,340 @@
+"""CloudWatch's Lambda metrics, counted as things happen and handed to the store minute by minute.
+
+What runs for each invocation is a few additions (about a microsecond); everything else, above all the account's sums
+and the histograms' encoding, happens once a minute, or when somebody asks. A minute that was not written yet is lost
+with a SIGKILL; the ledger's records are not.
+
+Source: AWS Lambda Developer Guide, "Types of metrics for Lambda functions".
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from jupyter_lambda.model.invocation import InvocationRecord
+from jupyter_lambda.model.statistics import BUCKETS_PER_E, ZERO_BUCKET, StatisticSet
+from jupyter_lambda.store.metrics import EXECUTED, FUNCTION, LAMBDA, RESOURCE, MetricKey
+
+#: Metric → its unit. Every name that AWS documents and that is counted here.
+UNITS = {
+    "Invocations": "Count",
+    "Errors": "Count",
+    "Throttles": "Count",
+    "Duration": "Milliseconds",
+    "ConcurrentExecutions": "Count",
+    "UnreservedConcurrentExecutions": "Count",
+    "ClaimedAccountConcurrency": "Count",
+    "ProvisionedConcurrentExecutions": "Count",
+    "ProvisionedConcurrencyUtilization": "None",
+    "ProvisionedConcurrencyInvocations": "Count",
+    "ProvisionedConcurrencySpilloverInvocations": "Count",
+    "AsyncEventsReceived": "Count",
+    "AsyncEventAge": "Milliseconds",
+    "AsyncEventsDropped": "Count",
+    "DeadLetterErrors": "Count",
+    "DestinationDeliveryFailures": "Count",
+}
+_log = math.log
+_floor = math.floor
+
+
+class _Runs:
+    """Invocations of one minute, function, resource and version."""
+
+    __slots__ = ("errors", "histogram", "invocations", "maximum", "minimum", "minute", "throttles", "total_ms")
+
+    def __init__(self, minute: int) -> None:
+        self.minute = minute
+        self.invocations = self.errors = self.throttles = 0
+        self.total_ms = 0.0
+        self.minimum, self.maximum = math.inf, -math.inf
+        self.histogram: dict[int, float] = {}
+
+
+class _Flights:
+    """Events that are being processed at once: now, and in the samples of one minute."""
+
+    __slots__ = ("largest", "minute", "running", "samples", "smallest", "total")
+
+    def __init__(self) -> None:
+        self.running = 0
+        self.reset(0)
+
+    def reset(self, minute: int) -> None:
+        """Begin a minute."""
+        self.minute = minute
+        self.samples = self.total = self.largest = 0
+        self.smallest = 1 << 60
+
+    def begin(self) -> None:
+        """One more, which is a sample."""
+        self.running = running = self.running + 1
+        self.samples += 1
+        self.total += running
+        if running > self.largest:
+            self.largest = running
+        if running < self.smallest:
+            self.smallest = running
+
+    def counted(self) -> StatisticSet:
+        """The samples."""
+        return StatisticSet(float(self.samples), float(self.total), float(self.smallest), float(self.largest))
+
+
+@dataclass(slots=True)
+class Totals:
+    """What one function did since the engine's start; for counters that only grow."""
+
+    invocations: int = 0
+    errors: int = 0
+    throttles: int = 0
+    cold: int = 0
+    billed_ms: int = 0
+    gb_s: float = 0.0
+    duration: StatisticSet = field(default_factory=StatisticSet)
+
+
+#: A resource's dimensions: function name, resource, executed version.
+_Place = tuple[str, str, str]
+#: Metric and minute.
+_Slot = tuple[MetricKey, int]
+
+
+class Metrics:
+    """Counts; all methods are for the loop's thread.
+
+    Args:
+        clock: Seconds since the epoch.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._runs: dict[tuple[str, str], _Runs] = {}
+        self._places: dict[tuple[str, str], _Place] = {}
+        self._past: list[tuple[tuple[str, str], _Runs]] = []
+        self._flights: dict[str, _Flights] = {}
+        self._every = _Flights()
+        self._waiting: dict[_Slot, StatisticSet] = {}
+        self._cold: dict[str, tuple[int, int, float]] = {}
+        #: Function → totals since the start.
+        self.totals: dict[str, Totals] = {}
+        #: The latest values of gauges: metric → function (and qualifier) → value.
+        self.gauges: dict[str, dict[str, float]] = {}
+
+    # --- told by the invoker, for every invocation
+
+    def begin(self, function_name: str, now_s: float) -> None:
+        """An environment begins to process an event."""
+        minute = int(now_s) // 60
+        every = self._every
+        flights = self._flights.get(function_name)
+        if flights is None:
+            flights = self._flights[function_name] = _Flights()
+        if flights.minute != minute:
+            self._fold_flights(function_name, flights, minute)
+        if every.minute != minute:
+            self._fold_flights(None, every, minute)
+        flights.begin()
+        every.begin()
+
+    def end(self, function_name: str) -> None:
+        """It has finished, one way or the other."""
+        self._flights[function_name].running -= 1
+        self._every.running -= 1
+
+    def invocation(self, record: InvocationRecord, invoked_arn: str) -> None:
+        """An invocation has ended; one that the engine itself failed is none, as on AWS.
+
+        Args:
+            invoked_arn: As the caller named the function, with its qualifier.
+        """
+        status = record.status
+        if status == "system":
+            return
+        key = (invoked_arn, record.version)
+        runs = self._at(key, int(record.received_s) // 60)
+        run_ms = record.run_ms
+        runs.invocations += 1
+        if status != "success":
+            runs.errors += 1
+        runs.total_ms += run_ms
+        if run_ms < runs.minimum:
+            runs.minimum = run_ms
+        if run_ms > runs.maximum:
+            runs.maximum = run_ms
+        bucket = _floor(_log(run_ms) * BUCKETS_PER_E) if run_ms > 0.0 else ZERO_BUCKET
+        histogram = runs.histogram
+        histogram[bucket] = histogram.get(bucket, 0.0) + 1.0
+        name = record.function_name
+        cold, billed_ms, gb_s = self._cold.get(name, (0, 0, 0.0))
+        self._cold[name] = (cold + record.cold, billed_ms + record.billed_ms, gb_s + record.gb_s)
+
+    # --- told when it happens
+
+    def throttle(self, invoked_arn: str, version: str) -> None:
+        """An invocation was turned away."""
+        self._at((invoked_arn, version), int(self._clock()) // 60).throttles += 1
+
+    def event_received(self, function_name: str) -> None:
+        """An asynchronous event was taken."""
+        self.sample("AsyncEventsReceived", function_name, 1.0)
+
+    def event_age(self, function_name: str, age_ms: float) -> None:
+        """An asynchronous event reaches its function so long after it was taken."""
+        self.sample("AsyncEventAge", function_name, age_ms)
+
+    def event_dropped(self, function_name: str) -> None:
+        """An asynchronous event was given up without having been processed."""
+        self.sample("AsyncEventsDropped", function_name, 1.0)
+
+    def dead_letter_error(self, function_name: str) -> None:
+        """An event could not be sent to its dead-letter queue."""
+        self.sample("DeadLetterErrors", function_name, 1.0)
+
+    def destination_failure(self, function_name: str) -> None:
+        """An event could not be sent to its destination."""
+        self.sample("DestinationDeliveryFailures", function_name, 1.0)
+
+    def provisioned(self, function_name: str, qualifier: str, *, in_use: int, initialized: int) -> None:
+        """How much of a qualifier's provisioned concurrency is in use."""
+        resource = f"{function_name}:{qualifier}"
+        self.sample("ProvisionedConcurrentExecutions", function_name, float(in_use), resource=resource)
+        share = in_use / initialized if initialized else 0.0
+        self.sample("ProvisionedConcurrencyUtilization", function_name, share, resource=resource)
+
+    def provisioned_invocation(self, function_name: str, qualifier: str, *, spillover: bool) -> None:
+        """An invocation of a qualifier with provisioned concurrency ran on it, or beside it."""
+        name = "ProvisionedConcurrencySpilloverInvocations" if spillover else "ProvisionedConcurrencyInvocations"
+        self.sample(name, function_name, 1.0, resource=f"{function_name}:{qualifier}")
+
+    def account(self, *, unreserved: int, claimed: int) -> None:
+        """The account's concurrency: what runs without a reservation, and what can't be had any more."""
+        for name, value in (("UnreservedConcurrentExecutions", unreserved), ("ClaimedAccountConcurrency", claimed)):
+            self._put(MetricKey(LAMBDA, name, (), UNITS[name]), int(self._clock()) // 60, StatisticSet.of(value))
+
+    def sample(self, name: str, function_name: str, value: float, *, resource: str | None = None) -> None:
+        """One value of a metric: of the function, of its version or alias where one is named, and of the account."""
+        one, minute, unit = StatisticSet.of(value), int(self._clock()) // 60, UNITS[name]
+        self._put(MetricKey(LAMBDA, name, ((FUNCTION, function_name),), unit), minute, one)
+        if resource is not None:
+            pairs = ((FUNCTION, function_name), (RESOURCE, resource))
+            self._put(MetricKey(LAMBDA, name, pairs, unit), minute, one)
+            self.gauges.setdefault(name, {})[resource] = value
+        self._put(MetricKey(LAMBDA, name, (), unit), minute, one)
+
+    # --- asked by whoever writes or shows it
+
+    @property
+    def in_flight(self) -> dict[str, int]:
+        """Function → events that are being processed now."""
+        return {name: flights.running for name, flights in self._flights.items() if flights.running}
+
+    @property
+    def dirty(self) -> bool:
+        """Whether ``take`` would find something."""
+        return bool(self._runs or self._past or self._waiting or self._every.samples)
+
+    def take(self) -> list[tuple[MetricKey, int, StatisticSet]]:
+        """What was counted since the last time: metric, first second of the minute, statistics; now the caller's."""
+        self._fold()
+        waiting, self._waiting = self._waiting, {}
+        return [(key, minute * 60, counted) for (key, minute), counted in waiting.items()]
+
+    def give_back(self, rows: list[tuple[MetricKey, int, StatisticSet]]) -> None:
+        """What was taken and could not be written."""
+        for key, start_s, counted in rows:
+            self._put(key, start_s // 60, counted)
+
+    def fold(self) -> None:
+        """Bring ``totals`` up to date."""
+        self._fold()
+
+    # --- inside
+
+    def _at(self, key: tuple[str, str], minute: int) -> _Runs:
+        runs = self._runs.get(key)
+        if runs is not None and runs.minute == minute:
+            return runs
+        if runs is not None:
+            self._past.append((key, runs))
+        runs = self._runs[key] = _Runs(minute)
+        return runs
+
+    def _fold_flights(self, function_name: str | None, flights: _Flights, minute: int) -> None:
+        if flights.samples:
+            dimensions = () if function_name is None else ((FUNCTION, function_name),)
+            key = MetricKey(LAMBDA, "ConcurrentExecutions", dimensions, "Count")
+            self._put(key, flights.minute, flights.counted())
+        flights.reset(minute)
+
+    def _put(self, key: MetricKey, minute: int, counted: StatisticSet) -> None:
+        found = self._waiting.get((key, minute))
+        if found is None:
+            found = self._waiting[key, minute] = StatisticSet()
+        found.add(counted)
+
+    def _fold(self) -> None:
+        """From counters to statistics of metrics."""
+        self._fold_flights(None, self._every, self._every.minute)
+        for name, flights in list(self._flights.items()):
+            self._fold_flights(name, flights, flights.minute)
+            if not flights.running:
+                del self._flights[name]
+        runs = self._past + list(self._runs.items())
+        self._past, self._runs = [], {}
+        for key, counted in runs:
+            place = _place(*key)
+            dimensions = ((EXECUTED, place[2]), (FUNCTION, place[0]), (RESOURCE, place[1]))
+            self._fold_into(dimensions, counted)
+            self._fold_into((), counted)
+            totals = self.totals.setdefault(place[0], Totals())
+            totals.invocations += counted.invocations
+            totals.errors += counted.errors
+            totals.throttles += counted.throttles
+            totals.duration.add(_duration(counted))
+        for name, (cold, billed_ms, gb_s) in self._cold.items():
+            totals = self.totals.setdefault(name, Totals())
+            totals.cold += cold
+            totals.billed_ms += billed_ms
+            totals.gb_s += gb_s
+        self._cold = {}
+
+    def _fold_into(self, dimensions: tuple[tuple[str, str], ...], runs: _Runs) -> None:
+        attempts = float(runs.invocations + runs.throttles)
+        found = {
+            "Throttles": _shares(runs.throttles, attempts),
+            "Invocations": _shares(runs.invocations, float(runs.invocations)),
+            "Errors": _shares(runs.errors, float(runs.invocations)),
+            "Duration": _duration(runs),
+        }
+        for name, counted in found.items():
+            if counted.samples:
+                self._put(MetricKey(LAMBDA, name, dimensions, UNITS[name]), runs.minute, counted)
+
+
+def _shares(count: int, samples: float) -> StatisticSet:
+    """So many ones among zeros."""
+    if not samples:
+        return StatisticSet()
+    counted = StatisticSet(samples, float(count), 1.0 if count == samples else 0.0, 1.0 if count else 0.0)
+    counted.histogram = {}
+    if count < samples:
+        counted.histogram[ZERO_BUCKET] = samples - count
+    if count:
+        counted.histogram[0] = float(count)
+    return counted
+
+
+def _duration(runs: _Runs) -> StatisticSet:
+    return StatisticSet(float(runs.invocations), runs.total_ms, runs.minimum, runs.maximum, dict(runs.histogram))
+
+
+def _place(invoked_arn: str, version: str) -> _Place:
+    """Function, resource and executed version of arn:aws:lambda:REGION:ACCOUNT:function:NAME[:QUALIFIER]."""
+    parts = invoked_arn.split(":")
+    name = parts[6] if len(parts) > 6 else invoked_arn
+    resource = f"{name}:{parts[7]}" if len(parts) > 7 else name
+    return name, resource, version
