@@ -69,11 +69,14 @@ class ImportWatch:
         return bool(paths) and all(p.startswith(self._host) and not p.startswith(self._own) for p in paths)
 
     def _worth(self, name: str, cost_ms: dict[str, float]) -> bool:
+        """Of packages that were installed the top-level ones and what the function asked for; of the standard library
+        what it asked for and took its time. What comes with another that is named need not be."""
+        installed = "-packages" in _origin(name)
+        if installed and "." not in name:
+            return True
         if any(other.startswith(f"{name}.") for other in cost_ms):
-            return False  # comes with the other
-        if "-packages" in _origin(name):
-            return "." not in name or name in cost_ms
-        return cost_ms.get(name, 0.0) > _CHEAP_MS
+            return False
+        return name in cost_ms and (installed or cost_ms[name] > _CHEAP_MS)
 
 
 def _origin(name: str) -> str:
