@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import json
 import logging
-import uuid
+from typing import Any, NamedTuple
 
 from jupyter_lambda import __version__
 from jupyter_lambda.engine.control import ControlPlane
@@ -29,11 +29,12 @@ from jupyter_lambda.http1 import Request, Response
 from . import description
 from .admin import PREFIX, Admin
 from .awslambda import registry
-from .call import Call
+from .call import Call, Handler
 from .canonical import normal_path
 from .hosts import Hosts
+from .ids import request_ids
 from .permissions import Permissions
-from .rest_json import RestJson
+from .rest_json import Operation, RestJson
 from .sigv4 import EMPTY_SHA256, Verifier
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,20 @@ HEALTH_PATH = f"{PREFIX}health"
 BODY_MAX_BYTES = 70_167_211
 #: Bodies above this are hashed and parsed in a thread: 1 MB takes some 10 ms.
 _INLINE_BYTES = 128 * 1024
+#: Addresses that are kept, all dropped when there are more; characters of one.
+_ROUTES_MAX, _ROUTE_MAX_CHARS = 1024, 512
+
+
+class _Route(NamedTuple):
+    """What an address means, found once: nothing of it depends on who asks."""
+
+    #: Without dot segments and double slashes.
+    path: str
+    operation: Operation
+    labels: dict[str, str]
+    handler: Handler | None
+    #: For ``Input.parse``.
+    known: dict[Any, dict[str, Any]]
 
 
 class App:
@@ -54,6 +69,8 @@ class App:
         self._hosts = Hosts(service.settings.allowed_hosts)
         self._lambda = RestJson(description.load("lambda"))
         self._handlers = registry.handlers(self._lambda.operations)
+        self._routes: dict[tuple[str, str, str], _Route] = {}
+        self._next_id = request_ids().__next__
         self._permissions = Permissions(
             service.settings.function_permissions, self._lambda.operations, service.settings.account
         )
@@ -64,7 +81,7 @@ class App:
 
     async def handle(self, request: Request) -> Response:
         """Answer one request; never raises but for cancellation."""
-        request_id = str(uuid.uuid4())
+        request_id = self._next_id()
         try:
             return await self._answer(request, request_id)
         except LambdaError as error:
@@ -78,44 +95,57 @@ class App:
 
     async def _answer(self, request: Request, request_id: str) -> Response:
         self._hosts.check(request.headers.get("host"))
+        body = request.body
         if request.path == HEALTH_PATH and request.method == "GET":
             return self._health()
-        body = request.body
         if len(body) > _INLINE_BYTES:
             body_sha256 = await asyncio.to_thread(_sha256, body)
         else:
             body_sha256 = _sha256(body) if body else EMPTY_SHA256
         caller, _ = self._verifier.verify(request, body_sha256, self._service.clock())
-        request.path = normal_path(request.path)
+        route = self._routes.get((request.method, request.path, request.query))
+        if route is not None:
+            request.path = route.path
+            return await self._call(request, request_id, caller, route)
+        request.path, sent = normal_path(request.path), request.path
         if request.path.startswith(PREFIX):
             if caller.function_name is not None:
                 raise AccessDeniedException(f"{caller.principal} may not use the engine's own routes.")
             return await self._admin.handle(request, _headers(request_id))
-        return await self._call(request, request_id, caller)
+        return await self._call(request, request_id, caller, self._route(request, sent))
 
-    async def _call(self, request: Request, request_id: str, caller: Credential) -> Response:
+    def _route(self, request: Request, sent: str) -> _Route:
         operation, labels = self._lambda.find(request)
+        route = _Route(request.path, operation, labels, self._handlers.get(operation.name), {})
+        if len(sent) + len(request.query) <= _ROUTE_MAX_CHARS:
+            if len(self._routes) >= _ROUTES_MAX:
+                self._routes.clear()
+            self._routes[request.method, sent, request.query] = route
+        return route
+
+    async def _call(self, request: Request, request_id: str, caller: Credential, route: _Route) -> Response:
+        _, operation, labels, handler, known = route
         self._permissions.check(caller, operation.name, labels)
-        handler = self._handlers.get(operation.name)
         if handler is None:
             raise NotImplementedException(
                 f"{self._lambda.title}'s operation {operation.name} is not built. docs/api-coverage.md lists what is."
             )
-        if len(request.body) > BODY_MAX_BYTES and not operation.input.payload:
+        read_here = operation.input.payload is not None or len(request.body) <= _INLINE_BYTES
+        if not read_here and len(request.body) > BODY_MAX_BYTES:
             raise RequestEntityTooLargeException(
                 f"Request must be smaller than {BODY_MAX_BYTES} bytes for the {operation.name} operation"
             )
         if self._service.draining and not operation.readonly:
             raise ServiceUnavailableException("The engine is shutting down; try again when it is back.")
-        if len(request.body) > _INLINE_BYTES and not operation.input.payload:
-            params = await asyncio.to_thread(self._lambda.parse, operation, request, labels)
+        if read_here:
+            params = operation.input.parse(request, labels, known)
         else:
-            params = self._lambda.parse(operation, request, labels)
+            params = await asyncio.to_thread(operation.input.parse, request, labels)
         call = Call(self._service, self._plane, params, request, request_id, caller)
         result = await handler(call)
         headers = _headers(call.request_id)
         headers += call.headers
-        return self._lambda.respond(operation, result, headers)
+        return operation.output.write(result, headers)
 
     def _health(self) -> Response:
         state = "draining" if self._service.draining else "ready"

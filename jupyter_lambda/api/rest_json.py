@@ -1,8 +1,4 @@
-"""AWS's rest-json protocol: requests to parameters, results to responses, errors to bodies; compiled per operation.
-
-Other protocols of AWS (json, query, rest-xml) would each be a module like this one, with the same four methods:
-``find``, ``parse``, ``respond`` and ``refuse``.
-"""
+"""AWS's rest-json protocol: requests to parameters, results to responses, errors to bodies; compiled per operation."""
 
 from __future__ import annotations
 
@@ -20,6 +16,8 @@ from .scalars import Shape
 from .shapes import Shapes, StructureShape
 
 _JSON = ("Content-Type", "application/json")
+#: Of one address: combinations of headers whose parameters are kept, and characters of one.
+_KNOWN_MAX, _KNOWN_MAX_CHARS = 16, 512
 #: Error codes that AWS answers with ``Message`` although the description has no shape for them.
 _MESSAGE_KEYS = {"AccessDeniedException": "Message"}
 
@@ -75,14 +73,37 @@ class Input:
                 continue
             places.get(place, self._body).append((member, wire, shape))
         self._free = self.shape is None or self.shape.free
+        self._wires = tuple(wire for _, wire, _ in self._headers)
+        #: The member that is the body as it stands, if nothing is demanded of it: address and headers say the rest.
+        self._as_it_stands = self.payload
+        if self.payload and not shapes[spec["members"][self.payload]["shape"]].free:
+            self._as_it_stands = None
 
-    def parse(self, request: Request, labels: Mapping[str, str]) -> dict[str, Any]:
+    def parse(
+        self, request: Request, labels: Mapping[str, str], known: dict[Any, dict[str, Any]] | None = None
+    ) -> dict[str, Any]:
         """The parameters, checked.
 
+        Args:
+            known: Kept by the caller for each address (labels and query): what was read of earlier requests.
         Raises:
             SerializationException: The body is not JSON, or a member has another type.
             ValidationException: A constraint of the description is broken; AWS's sentences.
         """
+        payload = self._as_it_stands
+        if known is None or payload is None:
+            return self._read(request, labels)
+        headers = request.headers
+        key = tuple([headers.get(wire) for wire in self._wires])
+        params = known.get(key)
+        if params is None:
+            params = self._read(request, labels)
+            if len(known) < _KNOWN_MAX and sum(len(text) for text in key if text) <= _KNOWN_MAX_CHARS:
+                known[key] = {name: value for name, value in params.items() if name != payload}
+            return params
+        return {**params, payload: request.body}
+
+    def _read(self, request: Request, labels: Mapping[str, str]) -> dict[str, Any]:
         params: dict[str, Any] = {}
         for member, wire, shape in self._uri:
             params[member] = shape.decode_text(labels[wire])
@@ -194,14 +215,6 @@ class RestJson:
         if found is None:
             raise UnknownOperationException(f"{self.title} has no operation at {request.method} {request.path[:256]}")
         return found
-
-    def parse(self, operation: Operation, request: Request, labels: Mapping[str, str]) -> dict[str, Any]:
-        """See ``Input.parse``."""
-        return operation.input.parse(request, labels)
-
-    def respond(self, operation: Operation, result: Mapping[str, Any], headers: list[tuple[str, str]]) -> Response:
-        """See ``Output.write``."""
-        return operation.output.write(result, headers)
 
     def refuse(self, error: LambdaError, headers: list[tuple[str, str]]) -> Response:
         """An error as AWS writes it: its code in a header, its message under the name that its shape gives it."""

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 #: Items of a page where the caller asks for none in particular, and the most that AWS returns.
 PAGE_ITEMS = 50
+#: Names of functions whose parts are kept, all dropped when there are more.
+_NAMES_MAX = 4096
 
 
 class ControlPlane:
@@ -33,6 +35,7 @@ class ControlPlane:
         #: Held while a decision depends on all functions together; taken before a function's lock.
         self.account_lock = asyncio.Lock()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._names: dict[tuple[str, str | None], tuple[str, str | None]] = {}
 
     @property
     def account(self) -> Account:
@@ -90,12 +93,18 @@ class ControlPlane:
             InvalidParameterValueException: The two qualifiers differ.
             ValidationException, ResourceNotFoundException: see ``FunctionName.parse``.
         """
+        known = self._names.get((text, qualifier))
+        if known is not None:
+            return known
         name = FunctionName.parse(text, self.account)
         if name.qualifier and qualifier and name.qualifier != qualifier:
             raise InvalidParameterValueException(
                 "The derived qualifier from the function name does not match the specified qualifier."
             )
-        return name.name, qualifier or name.qualifier
+        if len(self._names) >= _NAMES_MAX:
+            self._names.clear()
+        found = self._names[text, qualifier] = name.name, qualifier or name.qualifier
+        return found
 
     def now_text(self) -> str:
         """The time as AWS writes LastModified."""
