@@ -13,6 +13,7 @@ from jupyter_lambda.errors import (
 from jupyter_lambda.model.arn import LATEST
 from jupyter_lambda.model.function import Alias
 
+from . import provisioned
 from .control import ControlPlane, check_revision, new_revision
 
 
@@ -58,6 +59,7 @@ async def update(
         ResourceNotFoundException: No such function, alias or version.
         PreconditionFailedException: ``revision_id`` is not the alias's.
         InvalidParameterValueException: The routing is not allowed.
+        ResourceConflictException: Both the alias and the version have provisioned concurrency.
     """
     async with plane.lock(function_name):
         alias = get(plane, function_name, name)
@@ -72,8 +74,11 @@ async def update(
             revision_id=new_revision(),
         )
         _check_routing(plane, function_name, changed.function_version, changed.routing)
+        if plane.service.store.functions.provisioned(function_name, name) is not None:
+            provisioned.check_alias(plane, changed)
         await plane.service.store.functions.put_alias(changed)
-        return changed
+    plane.service.provision(function_name)
+    return changed
 
 
 def get(plane: ControlPlane, function_name: str, name: str) -> Alias:
@@ -110,6 +115,7 @@ async def delete(plane: ControlPlane, function_name: str, name: str) -> None:
     async with plane.lock(function_name):
         plane.function(function_name)
         await plane.service.store.functions.delete_alias(function_name, name)
+    plane.service.provision(function_name)
 
 
 def _check_routing(plane: ControlPlane, function_name: str, version: str, routing: Mapping[str, float]) -> None:

@@ -4,38 +4,55 @@ from __future__ import annotations
 
 import time
 import uuid
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from jupyter_lambda.errors import ServiceException
+from jupyter_lambda.model import limits
 from jupyter_lambda.model.function import FunctionVersion
 from jupyter_lambda.sandbox.base import SandboxSpec
 
+from .freezer import Freezable
 from .functions import LAYER_PACKAGES
 from .settings import EngineSettings
 
 if TYPE_CHECKING:
-    from jupyter_lambda.sandbox.sandbox import Sandbox
     from jupyter_lambda.store import Store
 
     from .credentials import Credential, Credentials
     from .runtimes import Runtimes
 
 
-@dataclass(slots=True)
-class Environment:
-    """One execution environment as the invoker holds it."""
+#: How an environment came to be initialised, in AWS's words: AWS_LAMBDA_INITIALIZATION_TYPE.
+InitializationType = Literal["on-demand", "provisioned-concurrency"]
+
+
+@dataclass(slots=True, eq=False)
+class Environment(Freezable):
+    """One execution environment as the engine holds it."""
 
     environment_id: str
     version: FunctionVersion
-    sandbox: Sandbox
     credential: Credential
     log_stream: str
     #: What it wrote outside invocations, from its start on; bounded.
-    init_output: bytearray
+    init_output: bytearray = field(default_factory=bytearray)
     #: From its start to its first ``next``, in ms; None once an invocation has reported it.
     init_ms: float | None = None
+    provisioned: bool = False
+    #: It waits for an invocation: initialised, and nothing runs in it.
+    idle: bool = False
+
+
+#: What a function may set otherwise.
+DEFAULT_VARIABLES: Mapping[str, str] = {"LANG": "en_US.UTF-8", "TZ": ":UTC"}
+
+
+def new_sandbox_id() -> str:
+    """16 hex digits."""
+    return uuid.uuid4().hex[:16]
 
 
 def log_stream_name(version: str, sandbox_id: str, now_s: float) -> str:
@@ -53,13 +70,22 @@ class Specs:
         self._store = store
         self._credentials = credentials
 
-    async def make(self, version: FunctionVersion, now_s: float) -> tuple[SandboxSpec, Credential, str]:
+    async def make(
+        self,
+        version: FunctionVersion,
+        now_s: float,
+        *,
+        sandbox_id: str | None = None,
+        initialization: InitializationType = "on-demand",
+    ) -> tuple[SandboxSpec, Credential, str]:
         """The specification, the credential issued for it, and the name of its log stream.
 
+        Args:
+            sandbox_id: Of the generic container that is to become it; None: a new one.
         Raises:
             ServiceException: A layer, the package or the interpreter is no longer there.
         """
-        sandbox_id = uuid.uuid4().hex[:16]
+        sandbox_id = sandbox_id or new_sandbox_id()
         stream = log_stream_name(version.version, sandbox_id, now_s)
         image = version.package_type == "Image" or version.runtime in self._settings.runtime_images
         code_dir = None
@@ -75,7 +101,7 @@ class Specs:
             memory_mb=version.memory_mb,
             ephemeral_storage_mb=version.ephemeral_storage_mb,
             handler=version.handler or "",
-            environment=self._variables(version, stream, credential),
+            environment=self._variables(version, stream, credential, initialization),
             code_dir=code_dir,
             layer_dirs=tuple(layers),
             kind="image" if image else "host",
@@ -87,6 +113,49 @@ class Specs:
             network=self._network(version),
         )
         return spec, credential, stream
+
+    def outline(self, version: FunctionVersion) -> SandboxSpec | None:
+        """What of the specification decides which generic containers a version may adopt; None: it may adopt none.
+
+        Its code is not looked at: whether that allows modules imported ahead is checked when it is adopted.
+        """
+        if version.package_type != "Zip" or version.runtime in self._settings.runtime_images:
+            return None
+        try:
+            interpreter = self._interpreter(version)
+        except ServiceException:
+            return None
+        if interpreter is None:
+            return None
+        return SandboxSpec(
+            sandbox_id="",
+            function_name=version.name,
+            version=version.version,
+            memory_mb=version.memory_mb,
+            ephemeral_storage_mb=version.ephemeral_storage_mb,
+            handler=version.handler or "",
+            environment={**DEFAULT_VARIABLES, **version.environment},
+            code_dir=Path("/var/task"),
+            interpreter=interpreter,
+            network=self._network(version),
+        )
+
+    def default_outline(self) -> SandboxSpec | None:
+        """The same for a function that chooses nothing; None: this engine has no interpreter."""
+        if not self._runtimes.interpreters:
+            return None
+        return SandboxSpec(
+            sandbox_id="",
+            function_name="",
+            version="",
+            memory_mb=limits.MEMORY_DEFAULT_MB,
+            ephemeral_storage_mb=limits.TMP_MIN_MB,
+            handler="",
+            environment=DEFAULT_VARIABLES,
+            code_dir=Path("/var/task"),
+            interpreter=self._runtimes.interpreters[0].path,
+            network="none" if self._settings.default_network == "none" else "egress",
+        )
 
     def _network(self, version: FunctionVersion) -> Literal["none", "egress"]:
         return "none" if (version.network or self._settings.default_network) == "none" else "egress"
@@ -108,10 +177,12 @@ class Specs:
                 return await self._store.packages.unpacked(kept["CodeSha256"])
         raise ServiceException(f"the package of layer version {arn} is not known; attach the layer again")
 
-    def _variables(self, version: FunctionVersion, stream: str, credential: Credential) -> dict[str, str]:
+    def _variables(
+        self, version: FunctionVersion, stream: str, credential: Credential, initialization: InitializationType
+    ) -> dict[str, str]:
         """Source: AWS Lambda Developer Guide, "Defined runtime environment variables"."""
         region = self._settings.account.region
-        variables = {"LANG": "en_US.UTF-8", "TZ": ":UTC", **version.environment}
+        variables = {**DEFAULT_VARIABLES, **version.environment}
         variables |= {
             "_HANDLER": version.handler or "",
             "AWS_REGION": region,
@@ -119,7 +190,7 @@ class Specs:
             "AWS_LAMBDA_FUNCTION_NAME": version.name,
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(version.memory_mb),
             "AWS_LAMBDA_FUNCTION_VERSION": version.version,
-            "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+            "AWS_LAMBDA_INITIALIZATION_TYPE": initialization,
             "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{version.name}",
             "AWS_LAMBDA_LOG_STREAM_NAME": stream,
             "AWS_ACCESS_KEY_ID": credential.access_key,

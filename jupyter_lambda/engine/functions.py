@@ -193,33 +193,8 @@ async def delete(plane: ControlPlane, name: str, qualifier: str | None = None) -
         elif functions.version(name, qualifier) is not None:
             _check_unreferenced(plane, name, qualifier)
             await functions.delete_version(name, qualifier)
+    plane.service.provision(name)
     await plane.service.retire(name, qualifier)
-
-
-async def reserve(plane: ControlPlane, name: str, concurrency: int | None) -> None:
-    """Reserve concurrency for a function; None gives it back.
-
-    Raises:
-        ResourceNotFoundException: No such function.
-        InvalidParameterValueException: Too little would be left for the others.
-    """
-    functions = plane.service.store.functions
-    limit = plane.service.settings.concurrency_limit
-    async with plane.account_lock, plane.lock(name):
-        function = plane.function(name)
-        reserved = functions.total_reserved() - (function.reserved_concurrency or 0)
-        minimum = unreserved_minimum(limit)
-        if concurrency and limit - reserved - concurrency < minimum:
-            raise InvalidParameterValueException(
-                "Specified ReservedConcurrentExecutions for function decreases account's "
-                f"UnreservedConcurrentExecution below its minimum value of [{minimum}]."
-            )
-        await functions.put(replace(function, reserved_concurrency=concurrency))
-
-
-def unreserved_minimum(limit: int) -> int:
-    """Concurrency that must stay unreserved: AWS's 100, or a tenth of an account limit that is smaller than AWS's."""
-    return min(limits.CONCURRENCY_UNRESERVED_MIN, limit // 10)
 
 
 async def tag(plane: ControlPlane, name: str, add: Mapping[str, str], remove: frozenset[str] = frozenset()) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from jupyter_lambda.errors import (
@@ -19,12 +19,15 @@ from jupyter_lambda.model.arn import LATEST, Account, FunctionName
 from jupyter_lambda.model.function import FunctionVersion
 from jupyter_lambda.model.invocation import AsyncEvent, Invocation, InvocationResult
 
+from .allocation import Allocations
 from .credentials import Credentials
 from .events import EventWorker
+from .fleet import Fleet
 from .invoker import Invoker
 from .metrics import Metrics
 from .observing import keep, write
 from .pool import Pool, PoolLimits
+from .provisioned import Allocation
 from .runtimes import Runtimes
 from .settings import EngineSettings
 from .storage import collect
@@ -79,10 +82,12 @@ class LambdaService:
                 memory_mb=self.settings.memory_budget_mb or host_memory_mb() * 3 // 4,
                 keep_alive_s=self.settings.keep_alive_s,
                 queue_timeout_s=self.settings.queue_timeout_s,
+                scaling_per_10s=self.settings.scaling_per_10s,
+                warm_memory_mb=self.settings.warm_memory_mb,
             )
         )
         self._pool = pool
-        self._invoker = Invoker(
+        self._fleet = Fleet(
             self.settings,
             self.store,
             self._sandboxes,
@@ -91,8 +96,18 @@ class LambdaService:
             pool,
             clock=self.clock,
             spawn=self._spawn,
-            metrics=self.metrics,
         )
+        self._invoker = Invoker(
+            self.settings, self.store, self._fleet, self.metrics, clock=self.clock, spawn=self._spawn
+        )
+        self._allocations = Allocations(
+            self.store.functions,
+            pool,
+            know=self._fleet.know,
+            execute=self._fleet.execute,
+            now=asyncio.get_running_loop().time,
+        )
+        self._fleet.on_provisioned.append(self._allocations.initialised)
         self._events = EventWorker(
             self.settings, self.store, self._run_event, self.resolve, spawn=self._spawn, clock=self.clock
         )
@@ -107,8 +122,13 @@ class LambdaService:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._invoker.close()
+        await self._fleet.close()
         write(self.metrics, self.store)
+
+    def begin(self) -> None:
+        """Start what is kept ready ahead of need: generic containers, provisioned environments. Returns at once."""
+        self._fleet.warm.begin()
+        self._allocations.refresh_all()
 
     async def _collect(self) -> None:
         """Remove packages that nothing uses, at start and every hour."""
@@ -207,7 +227,15 @@ class LambdaService:
                     keep.add(key)
             else:
                 keep.add(key)
-        self._invoker.retire(function_name, keep)
+        self._fleet.retire(function_name, keep)
+
+    def provision(self, function_name: str) -> None:
+        """A function's provisioned concurrency, aliases or versions changed."""
+        self._allocations.refresh(function_name)
+
+    def allocations(self, function_name: str | None = None) -> Sequence[Allocation]:
+        """Provisioned concurrency of one function or all, and how far it has come."""
+        return self._allocations.of(function_name)
 
     # --- what is going on
 
@@ -217,7 +245,7 @@ class LambdaService:
 
     def environments(self) -> list[dict[str, object]]:
         """Execution environments that are not gone."""
-        return self._invoker.environments()
+        return self._fleet.rows()
 
     def status(self) -> dict[str, object]:
         """A summary for `jupyter lambda status` and the Jupyter server."""

@@ -30,6 +30,16 @@ class EngineSettings:
     memory_budget_mb: int | None = None
     #: An invocation waits this long for an environment before it is throttled.
     queue_timeout_s: float = 60.0
+    #: Environments that one function may start within ten seconds.
+    scaling_per_10s: int = 1_000
+    #: An idle environment is frozen after this long; None: never.
+    freeze_delay_s: float | None = 0.1
+    #: Generic containers of the default kind that are kept ready.
+    warm_containers: int = 2
+    #: MB that all generic containers together are counted with at most.
+    warm_memory_mb: int = 1_024
+    #: A container with a function's imports is kept ready for this long after the function last needed one.
+    warm_imports_s: float = 1_800.0
     #: Invocations of asynchronous events that may run at once.
     event_concurrency: int = 64
     #: Seconds before the first and second retry of an asynchronous event after a function error.

@@ -70,6 +70,12 @@ class Sandbox:
     async def cancel(self) -> None:
         return None
 
+    async def freeze(self) -> None:
+        return None
+
+    async def thaw(self) -> None:
+        return None
+
     async def close(self) -> None:
         if not self.exited.done():
             self.exited.set_result(Exit(None, 9))
@@ -78,19 +84,22 @@ class Sandbox:
         return b"hello from the function\n"
 
 
-class Sandboxes:
-    async def start(self, spec: SandboxSpec, sink: Callable[..., None]) -> Sandbox:
-        return Sandbox(spec)
-
-
 class Driver:
     name, isolated = "docker", True
+    can_prepare = False
 
     async def image_exists(self, image: str) -> str | None:
         return "sha256:" + "ab" * 32 if image == "local/image:1" else None
 
     async def probe(self) -> list[Finding]:
         return [Finding("ok", "driver", "made of coroutines")]
+
+
+class Sandboxes:
+    driver = Driver()
+
+    async def start(self, spec: SandboxSpec, sink: Callable[..., None]) -> Sandbox:
+        return Sandbox(spec)
 
 
 @dataclass

@@ -15,8 +15,14 @@ from jupyter_lambda.engine.service import LambdaService
 from jupyter_lambda.engine.settings import EngineSettings
 from jupyter_lambda.model.arn import Account
 from jupyter_lambda.model.function import Function, FunctionVersion
-from jupyter_lambda.sandbox.base import Exit, InitOutcome, RuntimeEvent, SandboxOutcome, SandboxSpec
+from jupyter_lambda.sandbox.base import Exit, GenericSpec, InitOutcome, RuntimeEvent, SandboxOutcome, SandboxSpec
 from jupyter_lambda.store import Store
+
+
+class FakeDriver:
+    name, isolated = "fake", False
+    can_prepare = False
+
 
 Behaviour = Callable[["FakeSandbox", RuntimeEvent], Awaitable[SandboxOutcome]]
 
@@ -32,12 +38,13 @@ async def echo(sandbox: FakeSandbox, event: RuntimeEvent) -> SandboxOutcome:
 class FakeSandbox:
     """Runs ``behaviour`` for each event."""
 
-    def __init__(self, spec: SandboxSpec, factory: FakeSandboxes, sink) -> None:
+    def __init__(self, spec: SandboxSpec | GenericSpec, factory: FakeSandboxes, sink) -> None:
         self.spec, self.sandbox_id, self.sink = spec, spec.sandbox_id, sink
         self.factory = factory
         self.exited = asyncio.get_running_loop().create_future()
         self.busy = False
         self.closed = False
+        self.frozen = False
         self.cancelled = asyncio.Event()
 
     async def init(self, timeout_s: float) -> InitOutcome:
@@ -47,6 +54,7 @@ class FakeSandbox:
     async def invoke(self, event: RuntimeEvent, timeout_s: float) -> SandboxOutcome:
         assert not self.busy, "two invocations in one environment"
         assert not self.closed
+        assert not self.frozen
         self.busy = True
         try:
             return await self.factory.behaviour(self, event)
@@ -55,6 +63,24 @@ class FakeSandbox:
 
     async def cancel(self, request_id: str | None = None) -> None:
         self.cancelled.set()
+
+    async def adopt(self, spec: SandboxSpec, sink) -> None:
+        if self.factory.adopt_errors:
+            raise self.factory.adopt_errors.pop(0)
+        assert isinstance(self.spec, GenericSpec)
+        assert not self.frozen
+        assert spec.sandbox_id == self.sandbox_id
+        self.preloaded = self.spec.imports
+        self.spec, self.sink = spec, sink
+
+    async def freeze(self) -> None:
+        await self.factory.freeze_gate.wait()
+        self.frozen = True
+
+    async def thaw(self) -> None:
+        if self.factory.thaw_errors:
+            raise self.factory.thaw_errors.pop(0)
+        self.frozen = False
 
     async def close(self) -> None:
         self.closed = True
@@ -71,8 +97,15 @@ class FakeSandboxes:
         self.behaviour: Behaviour = echo
         self.init_outcomes: list[InitOutcome] = []
         self.start_errors: list[Exception] = []
+        self.adopt_errors: list[Exception] = []
+        self.thaw_errors: list[Exception] = []
+        self.prepare_errors: list[Exception] = []
+        self.prepared: list[FakeSandbox] = []
+        self.driver = FakeDriver()
         self.gate = asyncio.Event()
         self.gate.set()
+        self.freeze_gate = asyncio.Event()
+        self.freeze_gate.set()
 
     async def start(self, spec: SandboxSpec, sink) -> FakeSandbox:
         if self.start_errors:
@@ -81,13 +114,19 @@ class FakeSandboxes:
         self.started.append(sandbox)
         return sandbox
 
+    async def prepare(self, spec: GenericSpec) -> FakeSandbox:
+        if self.prepare_errors:
+            raise self.prepare_errors.pop(0)
+        sandbox = FakeSandbox(spec, self, None)
+        self.prepared.append(sandbox)
+        return sandbox
+
+    def can_adopt(self, spec: SandboxSpec, imports: tuple[str, ...]) -> bool:
+        return not any(name.startswith("LD_") for name in spec.environment)
+
     @property
     def alive(self) -> list[FakeSandbox]:
-        return [s for s in self.started if not s.closed]
-
-
-class FakeDriver:
-    name, isolated = "fake", False
+        return [s for s in [*self.started, *self.prepared] if not s.closed]
 
 
 class FakePackages:
@@ -130,7 +169,7 @@ async def make_service(tmp_path, settings, sandboxes, store):
             chosen,
             store,
             sandboxes,  # type: ignore[arg-type]
-            FakeDriver(),  # type: ignore[arg-type]
+            sandboxes.driver,  # type: ignore[arg-type]
             Credentials.load(store.state_dir, account=chosen.account),
             Runtimes(chosen),
         )

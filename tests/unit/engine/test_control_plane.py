@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from jupyter_lambda.engine import aliases, functions, layers, versions
+from jupyter_lambda.engine import aliases, concurrency, functions, layers, versions
 from jupyter_lambda.engine.control import ControlPlane, read_marker, write_marker
 from jupyter_lambda.engine.functions import Changes, CodeSource
 from jupyter_lambda.errors import (
@@ -72,7 +72,7 @@ async def test_changes_at_once_are_all_kept(plane, made):
         functions.configure(plane, "f", Changes(memory_mb=256)),
         functions.configure(plane, "f", Changes(timeout_s=9)),
         functions.tag(plane, "f", {"a": "b"}),
-        functions.reserve(plane, "f", 5),
+        concurrency.reserve(plane, "f", 5),
         functions.update_code(plane, "f", CodeSource(zipped("x"))),
     )
     function = plane.function("f")
@@ -90,7 +90,7 @@ async def test_reservations_at_once_leave_the_minimum(plane, wanted):
     for name in ("a", "b", "c"):
         await functions.create(plane, name, CodeSource(zipped()), wanted)
     outcomes = await asyncio.gather(
-        *(functions.reserve(plane, name, 400) for name in ("a", "b", "c")), return_exceptions=True
+        *(concurrency.reserve(plane, name, 400) for name in ("a", "b", "c")), return_exceptions=True
     )
     assert kinds(outcomes) == ["InvalidParameterValueException", "NoneType", "NoneType"]
     assert plane.service.store.functions.total_reserved() == 800
