@@ -131,6 +131,10 @@ class Invoker:
             self._fleet.execute(self._pool.withdraw(request_id, self._loop.time()))
         return True
 
+    def runs(self, request_id: str) -> bool:
+        """Whether an invocation of this id waits or runs."""
+        return request_id in self._calls
+
     def running(self) -> list[dict[str, object]]:
         """Invocations that wait or run, oldest first."""
         now = self._loop.time()

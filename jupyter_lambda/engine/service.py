@@ -127,6 +127,8 @@ class LambdaService:
 
     def begin(self) -> None:
         """Start what is kept ready ahead of need: generic containers, provisioned environments. Returns at once."""
+        if self.draining:
+            return
         self._fleet.warm.begin()
         self._allocations.refresh_all()
 
@@ -189,16 +191,19 @@ class LambdaService:
             drawn -= weight
         return version
 
-    async def invoke(self, invocation: Invocation) -> InvocationResult:
+    async def invoke(self, invocation: Invocation, version: FunctionVersion | None = None) -> InvocationResult:
         """Run a function and wait for its answer.
 
+        Args:
+            version: The one that ``resolve`` found just now; None: it is looked up by the invocation's names.
         Raises:
             ServiceUnavailableException: The engine is draining.
             TooManyRequestsException, ServiceException: see ``Invoker.run``.
             ResourceNotFoundException: The version is gone.
         """
         self._refuse_while_draining()
-        version = self.resolve(FunctionName(invocation.function_name), invocation.version)
+        if version is None:
+            version = self.resolve(FunctionName(invocation.function_name), invocation.version)
         result = await self._invoker.run(invocation, version)
         self.store.ledger.record(result.record)
         return result
@@ -242,6 +247,10 @@ class LambdaService:
     def running(self) -> list[dict[str, object]]:
         """Invocations that wait or run, oldest first."""
         return self._invoker.running()
+
+    def runs(self, request_id: str) -> bool:
+        """Whether an invocation of this id waits or runs."""
+        return self._invoker.runs(request_id)
 
     def environments(self) -> list[dict[str, object]]:
         """Execution environments that are not gone."""

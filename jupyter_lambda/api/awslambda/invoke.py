@@ -12,7 +12,7 @@ from dataclasses import asdict
 from typing import Any
 
 from jupyter_lambda.api.call import Call
-from jupyter_lambda.api.rest_json import decode_json
+from jupyter_lambda.api.rest_json import decode_json, scan_json
 from jupyter_lambda.errors import (
     InvalidParameterValueException,
     InvalidRequestContentException,
@@ -27,6 +27,7 @@ from .configuration import refuse_unbuilt
 WITHOUT_EFFECT = {"Invoke": {"TenantId": "no function has tenant isolation"}}
 REQUEST_ID_HEADER = "x-jupyter-lambda-request-id"
 RECORD_HEADER = "X-Jupyter-Lambda-Record"
+_ASK_RECORD = RECORD_HEADER.lower()
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 #: Payloads above this are parsed in a thread: 1 MB of JSON takes some 10 ms.
 _PARSE_INLINE_BYTES = 128 * 1024
@@ -41,11 +42,15 @@ async def invoke(call: Call) -> Mapping[str, Any]:
     refuse_unbuilt(params)
     name, qualifier = call.named()
     kind = params.get("InvocationType", "RequestResponse")
-    payload = await _payload(params["Payload"], kind)
-    context = _client_context(params.get("ClientContext"))
-    function = FunctionName(name)
+    payload = params["Payload"]
+    if len(payload) > _PARSE_INLINE_BYTES:
+        payload = await asyncio.to_thread(_payload, payload, kind)
+    else:
+        payload = _payload(payload, kind)
+    encoded = params.get("ClientContext")
+    context = _client_context(encoded) if encoded else None
     if kind == "DryRun":
-        call.service.resolve(function, qualifier)
+        call.service.resolve(FunctionName(name), qualifier)
         return {"StatusCode": 204}
     headers = call.request.headers
     request_id = _request_id(call, headers.get(REQUEST_ID_HEADER))
@@ -53,7 +58,7 @@ async def invoke(call: Call) -> Mapping[str, Any]:
     if kind == "Event":
         await _enqueue(call, name, qualifier, payload, request_id, context, trace_id)
         return {"StatusCode": 202}
-    version = call.service.resolve(function, qualifier)
+    version = call.service.resolve(FunctionName(name), qualifier)
     invocation = Invocation(
         request_id=request_id,
         function_name=name,
@@ -64,8 +69,8 @@ async def invoke(call: Call) -> Mapping[str, Any]:
         trace_id=trace_id,
         received_s=call.service.clock(),
     )
-    result = await call.service.invoke(invocation)
-    if RECORD_HEADER.lower() in headers:
+    result = await call.service.invoke(invocation, version)
+    if _ASK_RECORD in headers:
         call.headers.append((RECORD_HEADER, _record(result.record)))
     log = base64.b64encode(result.log_tail).decode() if params.get("LogType") == "Tail" else None
     return {
@@ -80,7 +85,7 @@ async def invoke(call: Call) -> Mapping[str, Any]:
 async def invoke_async(call: Call) -> Mapping[str, Any]:
     """Deprecated by AWS, and still its first asynchronous form. Source: AWS Lambda API Reference, "InvokeAsync"."""
     name, qualifier = call.named()
-    payload = await _payload(call.params["InvokeArgs"], "Event")
+    payload = await asyncio.to_thread(_payload, call.params["InvokeArgs"], "Event")
     request_id = _request_id(call, call.request.headers.get(REQUEST_ID_HEADER))
     await _enqueue(call, name, qualifier, payload, request_id, None, call.request.headers.get("x-amzn-trace-id"))
     return {"Status": 202}
@@ -117,7 +122,7 @@ async def _enqueue(
     await call.service.invoke_async(event)
 
 
-async def _payload(payload: bytes, kind: str) -> bytes:
+def _payload(payload: bytes, kind: str) -> bytes:
     """The payload, checked for size and JSON."""
     limit = limits.EVENT_MAX_BYTES if kind == "Event" else limits.PAYLOAD_MAX_BYTES
     size = len(payload)
@@ -127,17 +132,16 @@ async def _payload(payload: bytes, kind: str) -> bytes:
         )
     if not size:
         return _NO_PAYLOAD
-    if size > _PARSE_INLINE_BYTES:
-        await asyncio.to_thread(_check_json, payload)
-    else:
-        _check_json(payload)
+    _check_json(payload)
     return payload
 
 
 def _check_json(payload: bytes) -> None:
     prefix = "Could not parse request body into json: Could not parse payload into json: "
     try:
-        decode_json(payload.decode())
+        text = payload.decode()
+        if not _is_json(text):
+            decode_json(text)
     except UnicodeDecodeError as exc:
         raise InvalidRequestContentException(
             f"{prefix}Invalid UTF-8 start byte 0x{payload[exc.start]:02x} at byte {exc.start}"
@@ -148,10 +152,16 @@ def _check_json(payload: bytes) -> None:
         raise InvalidRequestContentException(f"{prefix}{exc}") from None
 
 
-def _client_context(encoded: str | None) -> str | None:
+def _is_json(text: str) -> bool:
+    """True for one JSON value from the first character to the last; False for that in spaces, and for anything else."""
+    try:
+        return scan_json(text, 0)[1] == len(text)
+    except (StopIteration, ValueError, RecursionError):
+        return False
+
+
+def _client_context(encoded: str) -> str:
     """The header's JSON text."""
-    if not encoded:
-        return None
     if len(encoded) > limits.CLIENT_CONTEXT_MAX_BYTES:
         raise InvalidRequestContentException(
             f"Client context must be less than {limits.CLIENT_CONTEXT_MAX_BYTES} bytes of base64."
@@ -174,8 +184,7 @@ def _request_id(call: Call, chosen: str | None) -> str:
     if not _UUID.fullmatch(chosen):
         raise InvalidParameterValueException("X-Jupyter-Lambda-Request-Id must be a UUID in lower case.")
     ledger, events = call.service.store.ledger, call.service.store.events
-    running = any(item.get("request_id") == chosen for item in call.service.running())
-    if running or events.get(chosen) is not None or ledger.get(chosen) is not None:
+    if call.service.runs(chosen) or events.get(chosen) is not None or ledger.get(chosen) is not None:
         raise InvalidParameterValueException(f"X-Jupyter-Lambda-Request-Id: {chosen} is in use; choose another.")
     call.request_id = chosen
     return chosen
