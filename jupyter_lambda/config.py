@@ -103,6 +103,37 @@ class LambdaEngine(Configurable):
         help="Seconds that an invocation waits for an environment before it is throttled. Default 60: most bursts "
         "on one machine pass within that.",
     ).tag(config=True)
+    scaling_per_10s = Int(
+        1_000,
+        min=1,
+        help="Environments that one function may start within ten seconds. Default 1000: AWS's quota.",
+    ).tag(config=True)
+    freeze_delay_s = Float(
+        0.1,
+        min=0,
+        allow_none=True,
+        help="Seconds after which an idle environment is frozen: nothing in it runs until its next invocation. None: "
+        "never. Default 0.1: an environment in steady use is never frozen and thawed in between (AWS freezes at once).",
+    ).tag(config=True)
+    warm_containers = Int(
+        2,
+        min=0,
+        help="Generic containers that are kept ready, so that a cold start takes milliseconds: with the engine's own "
+        "interpreter and the default network. 0: none. Default 2: a burst of two finds them, and they hold about "
+        "20 MB; as many as a burst has make the whole burst fast.",
+    ).tag(config=True)
+    warm_memory_mb = Int(
+        1_024,
+        min=0,
+        help="MB that all generic containers together are counted with at most: 16 for one, 96 for one that has "
+        "imported what a function was seen to import. Default 1024: ten functions with large imports.",
+    ).tag(config=True)
+    warm_imports_s = Float(
+        1_800.0,
+        min=0,
+        help="Seconds that a container with a function's imports is kept ready after the function last needed one. "
+        "Default 1800: a working session's pauses.",
+    ).tag(config=True)
     event_concurrency = Int(
         64,
         min=1,

@@ -82,6 +82,8 @@ async def hosted(directory: Path, traits: LambdaEngine, say: Say, *, owner_pid: 
         store.announce(url)
         stack.callback(_retract, directory, store.epoch)
         _announce(directory, service, url, owner_pid)
+        # After the ready line, which nothing of this may hold back.
+        asyncio.get_running_loop().call_soon(service.begin)
         yield Hosted(service, server, driver, url)
 
 
