@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from jupyter_lambda.errors import LambdaError
 from jupyter_lambda.model.function import FunctionVersion, ProvisionedConfig
 
-from .fleet import Failure
+from .lifecycle import Failure
 from .pool import Instruction, Key, Kind, Pool
 from .provisioned import Allocation, Status, shares
 

@@ -20,8 +20,8 @@ from jupyter_lambda.model.invocation import Invocation, InvocationResult
 from jupyter_lambda.sandbox.base import RuntimeEvent, SandboxOutcome
 
 from .environments import Environment
-from .fleet import Failure, Fleet, InitFailure
 from .freezer import Frost
+from .lifecycle import Failure, InitFailure, Lifecycle
 from .metering import Usage, end_lines, record_of, start_line
 from .metrics import Metrics
 from .outcomes import Verdict, judge
@@ -52,7 +52,7 @@ class _Call:
 
 
 class Invoker:
-    """The way of each invocation: to an environment of the fleet, through it, and into the log.
+    """The way of each invocation: to an environment, through it, and into the log.
 
     All methods run in the event loop.
 
@@ -65,7 +65,7 @@ class Invoker:
         self,
         settings: EngineSettings,
         store: Store,
-        fleet: Fleet,
+        lifecycle: Lifecycle,
         metrics: Metrics,
         *,
         clock: Callable[[], float] = time.time,
@@ -73,14 +73,14 @@ class Invoker:
     ) -> None:
         self._settings = settings
         self._store = store
-        self._fleet = fleet
-        self._pool = fleet.pool
+        self._lifecycle = lifecycle
+        self._pool = lifecycle.pool
         self._metrics = metrics
         self._clock = clock
         self._spawn = spawn
         self._loop = asyncio.get_running_loop()
         self._calls: dict[str, _Call] = {}
-        fleet.calls = self
+        lifecycle.calls = self
         #: Set while no invocation waits or runs.
         self.quiet = asyncio.Event()
         self.quiet.set()
@@ -107,10 +107,10 @@ class Invoker:
                 if result is not None:
                     return result
         except BaseException:
-            self._fleet.execute(self._pool.withdraw(request_id, self._loop.time()))
+            self._lifecycle.execute(self._pool.withdraw(request_id, self._loop.time()))
             if call.environment is not None:
                 # Cancelled from outside, or worse: what state its environment is in is unknown, so it goes.
-                self._fleet.end_soon(call.environment)
+                self._lifecycle.end_soon(call.environment)
             raise
         finally:
             del self._calls[request_id]
@@ -128,7 +128,7 @@ class Invoker:
             self._spawn(call.environment.sandbox.cancel(request_id), name=f"cancel {request_id}")
         elif call.assigned is not None and not call.assigned.done():
             call.assigned.set_exception(_Cancelled())
-            self._fleet.execute(self._pool.withdraw(request_id, self._loop.time()))
+            self._lifecycle.execute(self._pool.withdraw(request_id, self._loop.time()))
         return True
 
     def runs(self, request_id: str) -> bool:
@@ -156,10 +156,10 @@ class Invoker:
         """Run the invocation in one environment; None when that ended before the function saw the event."""
         invocation, version = call.invocation, call.version
         key = version.key
-        kinds = self._fleet.know(key, version)
+        kinds = self._lifecycle.know(key, version)
         functions = self._store.functions
         function = functions.get(version.name)
-        self._fleet.execute(
+        self._lifecycle.execute(
             self._pool.arrive(
                 invocation.request_id,
                 key,
@@ -181,21 +181,21 @@ class Invoker:
             except _Cancelled:
                 return self._finished(call, None, SandboxOutcome("cancelled", b"", 0.0), 0.0, b"", attempt)
         waited_s = self._loop.time() - call.accepted
-        if environment.frost is not Frost.THAWED and not await self._fleet.thaw(environment):
+        if environment.frost is not Frost.THAWED and not await self._lifecycle.thaw(environment):
             outcome = _UNTHAWED
         else:
             outcome = await self._handle(call, environment)
         if not outcome.delivered and outcome.kind in ("exit", "oom", "system"):
             call.environment = call.assigned = None
-            await self._fleet.end(environment)
+            await self._lifecycle.end(environment)
             return None
         output = environment.sandbox.log_tail(invocation.request_id)
         result = self._finished(call, environment, outcome, waited_s, output, attempt)
         call.environment = None
         if outcome.reusable:
-            self._fleet.release(environment)
+            self._lifecycle.release(environment)
         else:
-            self._fleet.end_soon(environment)
+            self._lifecycle.end_soon(environment)
         if result.record.status == "system":
             self._store.ledger.record(result.record)
             raise ServiceException(

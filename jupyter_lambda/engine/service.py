@@ -22,8 +22,8 @@ from jupyter_lambda.model.invocation import AsyncEvent, Invocation, InvocationRe
 from .allocation import Allocations
 from .credentials import Credentials
 from .events import EventWorker
-from .fleet import Fleet
 from .invoker import Invoker
+from .lifecycle import Lifecycle
 from .metrics import Metrics
 from .observing import keep, write
 from .pool import Pool, PoolLimits
@@ -87,7 +87,7 @@ class LambdaService:
             )
         )
         self._pool = pool
-        self._fleet = Fleet(
+        self._lifecycle = Lifecycle(
             self.settings,
             self.store,
             self._sandboxes,
@@ -98,16 +98,16 @@ class LambdaService:
             spawn=self._spawn,
         )
         self._invoker = Invoker(
-            self.settings, self.store, self._fleet, self.metrics, clock=self.clock, spawn=self._spawn
+            self.settings, self.store, self._lifecycle, self.metrics, clock=self.clock, spawn=self._spawn
         )
         self._allocations = Allocations(
             self.store.functions,
             pool,
-            know=self._fleet.know,
-            execute=self._fleet.execute,
+            know=self._lifecycle.know,
+            execute=self._lifecycle.execute,
             now=asyncio.get_running_loop().time,
         )
-        self._fleet.on_provisioned.append(self._allocations.initialised)
+        self._lifecycle.on_provisioned.append(self._allocations.initialised)
         self._events = EventWorker(
             self.settings, self.store, self._run_event, self.resolve, spawn=self._spawn, clock=self.clock
         )
@@ -122,14 +122,14 @@ class LambdaService:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._fleet.close()
+        await self._lifecycle.close()
         write(self.metrics, self.store)
 
     def begin(self) -> None:
         """Start what is kept ready ahead of need: generic containers, provisioned environments. Returns at once."""
         if self.draining:
             return
-        self._fleet.warm.begin()
+        self._lifecycle.warm.begin()
         self._allocations.refresh_all()
 
     async def _collect(self) -> None:
@@ -232,7 +232,7 @@ class LambdaService:
                     keep.add(key)
             else:
                 keep.add(key)
-        self._fleet.retire(function_name, keep)
+        self._lifecycle.retire(function_name, keep)
 
     def provision(self, function_name: str) -> None:
         """A function's provisioned concurrency, aliases or versions changed."""
@@ -254,7 +254,7 @@ class LambdaService:
 
     def environments(self) -> list[dict[str, object]]:
         """Execution environments that are not gone."""
-        return self._fleet.rows()
+        return self._lifecycle.rows()
 
     def status(self) -> dict[str, object]:
         """A summary for `jupyter lambda status` and the Jupyter server."""
