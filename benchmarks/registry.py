@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from benchmarks import burst, cold, events, footprint, profile, provisioned, sizes, throughput, warm
 from benchmarks.bench import Measure
+from benchmarks.peers import ministack, moto, sam
 
 MEASURES = {
     "footprint": Measure("memory per idle environment, the engine at rest", footprint.run),
@@ -18,7 +19,12 @@ MEASURES = {
 }
 
 #: Products a user could pick instead.
-PEERS: dict[str, Measure] = {}
+PEERS = {
+    "peer-sam": Measure("AWS SAM CLI", sam.run),
+    "peer-moto": Measure("moto's server", moto.run),
+    "peer-ministack": Measure("ministack", ministack.run),
+    "peer-ministack-docker": Measure("ministack with Docker", ministack.run_docker),
+}
 
 
 def measure(name: str) -> Measure:
