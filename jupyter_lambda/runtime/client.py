@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 _API = "/2018-06-01/runtime/"
 #: Bytes of a response that AWS accepts.
 RESPONSE_MAX_BYTES = 6_291_556
+#: What the engine answers to an answer, unless something is wrong. Recognised, so that it need not be read.
+_ACCEPTED = b'HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\nContent-Length: 16\r\n\r\n{"status":"OK"}\n'
+#: Names of headers as they come → in lower case.
+_NAMES: dict[str, str] = {}
 #: Times that a lost connection to the engine is made anew, and seconds before the first.
 RETRIES, RETRY_DELAY_S = 5, 0.05
 
@@ -64,7 +68,12 @@ class Client:
         self._prefix = f"/{token}" if token else ""
         self._host = host or "localhost"
         self._stream: _socket.socket | None = None
-        self._buffer = bytearray()
+        self._buffer = b""
+        self._next = self._head("GET", "invocation/next", "", 0)
+        # The engine knows these very bytes, from the first of the method to the digits of the length: see
+        # sandbox/runtime_connection.py.
+        self._response = self._head("POST", "invocation/%b/response", "Content-Type: application/json\r\n", 0)
+        self._response = self._response.replace(b"Content-Length: 0", b"Content-Length: %d")
 
     def next(self, answer: bytes = b"") -> tuple[dict[str, str], bytes | bytearray]:
         """Send the answer to the last event, if there is one, and wait for the next event: its headers and its body.
@@ -72,7 +81,7 @@ class Client:
         A connection that is lost is made anew: the engine refuses an answer that it has already and gives an event that
         did not arrive again.
         """
-        request = answer + self._head("GET", "invocation/next", "", 0)
+        request = answer + self._next
         delay_s = RETRY_DELAY_S
         for attempt in range(RETRIES + 1):
             try:
@@ -116,6 +125,8 @@ class Client:
         """The request that answers an event. Of a body that is too large only as much as it takes to be refused."""
         if len(body) > RESPONSE_MAX_BYTES:
             body = body[: RESPONSE_MAX_BYTES + 1]
+        if content_type == "application/json":
+            return self._response % (request_id.encode("latin-1", "replace"), len(body)) + body
         extra = f"Content-Type: {content_type}\r\n"
         return self._head("POST", f"invocation/{request_id}/response", extra, len(body)) + body
 
@@ -138,28 +149,29 @@ class Client:
         if self._stream is not None:
             self._stream.close()
         self._stream = None
-        self._buffer.clear()
+        self._buffer = b""
 
     def _receive(self) -> tuple[int, dict[str, str], bytes | bytearray]:
-        buffer = self._buffer
+        buffer, self._buffer = self._buffer, b""
         while (end := buffer.find(b"\r\n\r\n")) < 0:
             buffer += self._read(65_536)
-        status_line, *lines = bytes(buffer[:end]).decode("latin-1").split("\r\n")
-        del buffer[: end + 4]
+        if buffer.startswith(_ACCEPTED):
+            self._buffer = buffer[len(_ACCEPTED) :]
+            return 202, {}, b""
+        status_line, *lines = buffer[:end].decode("latin-1").split("\r\n")
+        status = int(status_line.split(" ", 2)[1])
         headers = {}
         for line in lines:
             name, _, value = line.partition(":")
-            headers[name.lower()] = value.strip()
+            headers[_NAMES.get(name) or _lower(name)] = value.strip()
         size = int(headers.get("content-length", "0"))
-        body: bytes | bytearray
-        if size <= len(buffer):
-            body = bytes(buffer[:size])
-            del buffer[:size]
-            return int(status_line.split(" ", 2)[1]), headers, body
+        begin = end + 4
+        if begin + size <= len(buffer):
+            self._buffer = buffer[begin + size :]
+            return status, headers, buffer[begin : begin + size]
         body = bytearray(size)
-        got = len(buffer)
-        body[:got] = buffer
-        buffer.clear()
+        got = len(buffer) - begin
+        body[:got] = buffer[begin:]
         view = memoryview(body)
         while got < size:
             assert self._stream is not None
@@ -167,7 +179,7 @@ class Client:
             if count == 0:
                 raise ConnectionResetError("the engine closed the connection")
             got += count
-        return int(status_line.split(" ", 2)[1]), headers, body
+        return status, headers, body
 
     def _read(self, size: int) -> bytes:
         assert self._stream is not None
@@ -175,6 +187,13 @@ class Client:
         if not data:
             raise ConnectionResetError("the engine closed the connection")
         return data
+
+
+def _lower(name: str) -> str:
+    lower = name.lower()
+    if len(_NAMES) < 64:
+        _NAMES[name] = lower
+    return lower
 
 
 def _kind_header(document: dict[str, Any]) -> str:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 class _Record:
     """An object with the given attributes, None where the source has none."""
 
-    def __init__(self, names: Sequence[str], source: dict[str, Any]) -> None:
+    def __init__(self, names: Sequence[str] = (), source: dict[str, Any] | None = None) -> None:
+        source = source or {}
         for name in names:
             setattr(self, name, source.get(name))
 
@@ -37,30 +38,40 @@ class MobileClient(_Record):
 class CognitoIdentity(_Record):
     """``context.identity``."""
 
+    cognito_identity_id: str | None
+    cognito_identity_pool_id: str | None
 
-class LambdaContext:
-    """What the handler gets as its second argument."""
 
-    def __init__(self, headers: dict[str, str]) -> None:
+class Environment:
+    """What the context says of the function and its environment: the same for every event, so read once."""
+
+    def __init__(self) -> None:
         env = os.environ.get
-        self.aws_request_id = headers["lambda-runtime-aws-request-id"]
         self.function_name = env("AWS_LAMBDA_FUNCTION_NAME")
         self.function_version = env("AWS_LAMBDA_FUNCTION_VERSION")
         #: A string, as on AWS.
         self.memory_limit_in_mb = env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
         self.log_group_name = env("AWS_LAMBDA_LOG_GROUP_NAME")
         self.log_stream_name = env("AWS_LAMBDA_LOG_STREAM_NAME")
+
+
+class LambdaContext:
+    """What the handler gets as its second argument."""
+
+    def __init__(self, headers: dict[str, str], environment: Environment) -> None:
+        self.aws_request_id = headers["lambda-runtime-aws-request-id"]
+        self.function_name = environment.function_name
+        self.function_version = environment.function_version
+        self.memory_limit_in_mb = environment.memory_limit_in_mb
+        self.log_group_name = environment.log_group_name
+        self.log_stream_name = environment.log_stream_name
         self.invoked_function_arn = headers.get("lambda-runtime-invoked-function-arn")
         self.tenant_id = headers.get("lambda-runtime-aws-tenant-id")
         self.client_context = _client_context(headers.get("lambda-runtime-client-context"))
         identity = _parse_header(headers.get("lambda-runtime-cognito-identity"), "Cognito Identity") or {}
-        self.identity = CognitoIdentity(
-            ("cognito_identity_id", "cognito_identity_pool_id"),
-            {
-                "cognito_identity_id": identity.get("cognitoIdentityId"),
-                "cognito_identity_pool_id": identity.get("cognitoIdentityPoolId"),
-            },
-        )
+        self.identity = CognitoIdentity()
+        self.identity.cognito_identity_id = identity.get("cognitoIdentityId")
+        self.identity.cognito_identity_pool_id = identity.get("cognitoIdentityPoolId")
         self._deadline_ms = int(headers["lambda-runtime-deadline-ms"])
 
     def get_remaining_time_in_millis(self) -> int:

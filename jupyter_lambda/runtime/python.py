@@ -10,7 +10,7 @@ import sys
 
 from . import logs
 from .client import Client, connect
-from .context import LambdaContext
+from .context import Environment, LambdaContext
 from .encoder import Encoder
 from .errors import Fault, error_document, fault_document, log_error
 from .handler import load_handler, set_paths
@@ -24,11 +24,18 @@ if TYPE_CHECKING:
     from .settings import Settings
 
 
-def handle(client: Client, handler: Any, encoder: Encoder, headers: dict[str, str], body: bytes | bytearray) -> bytes:
+def handle(
+    client: Client,
+    handler: Any,
+    encoder: Encoder,
+    environment: Environment,
+    headers: dict[str, str],
+    body: bytes | bytearray,
+) -> bytes:
     """Run one event; returns the request that answers it. SystemExit and its like end the process, as on AWS."""
     request_id = headers.get("lambda-runtime-aws-request-id", "")
     try:
-        context = LambdaContext(headers)
+        context = LambdaContext(headers, environment)
         event: Any = body
         if headers.get("content-type", "application/json") == "application/json":
             try:
@@ -125,17 +132,20 @@ def run_wrapper(settings: Settings, program: str) -> None:
 
 def serve(client: Client, handler: Any) -> None:
     """Take events and answer them until the sandbox ends."""
-    encoder = Encoder()
+    encoder, environment = Encoder(), Environment()
     answer = b""
+    traced = True
     while True:
         headers, body = client.next(answer)
         logs.request_id = headers.get("lambda-runtime-aws-request-id", "")
         trace_id = headers.get("lambda-runtime-trace-id")
-        if trace_id is None:
-            os.environ.pop("_X_AMZN_TRACE_ID", None)
-        else:
+        if trace_id is not None:
             os.environ["_X_AMZN_TRACE_ID"] = trace_id
-        answer = handle(client, handler, encoder, headers, body)
+            traced = True
+        elif traced:
+            os.environ.pop("_X_AMZN_TRACE_ID", None)
+            traced = False
+        answer = handle(client, handler, encoder, environment, headers, body)
 
 
 def open_streams() -> None:
