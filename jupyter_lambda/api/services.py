@@ -27,9 +27,11 @@ from jupyter_lambda.errors import (
 )
 from jupyter_lambda.http1 import Request, Response
 
-from . import cloudwatch, description, logs
+from . import description
 from .awslambda.registry import handlers as find_handlers
 from .call import Call, Handler
+from .cloudwatch import registry as cloudwatch
+from .logs import registry as logs
 from .permissions import Permissions
 from .protocols.aws_json import AwsJson
 from .protocols.query import Query
@@ -59,15 +61,14 @@ class Offer:
     #: What its IAM actions begin with.
     action_prefix: str
     #: Where the functions of its operations are.
-    package: ModuleType
     modules: tuple[ModuleType, ...]
     #: What its servers answer where a constraint of the description is broken.
     broken_constraint: type[LambdaError]
 
 
 OFFERS = (
-    Offer("logs", "logs", "logs", logs, logs.MODULES, logs.BROKEN_CONSTRAINT),
-    Offer("cloudwatch", "monitoring", "cloudwatch", cloudwatch, cloudwatch.MODULES, cloudwatch.BROKEN_CONSTRAINT),
+    Offer("logs", "logs", "logs", logs.MODULES, logs.BROKEN_CONSTRAINT),
+    Offer("cloudwatch", "monitoring", "cloudwatch", cloudwatch.MODULES, cloudwatch.BROKEN_CONSTRAINT),
 )
 SIGNING_NAMES = frozenset(offer.signing_name for offer in OFFERS)
 

@@ -1,12 +1,1 @@
 """CloudWatch metrics: each function bears the name of its operation."""
-
-from __future__ import annotations
-
-from types import ModuleType
-
-from jupyter_lambda.errors import ValidationException
-
-from . import data, listing, publish, statistics
-
-MODULES: tuple[ModuleType, ...] = (data, statistics, listing, publish)
-BROKEN_CONSTRAINT = ValidationException

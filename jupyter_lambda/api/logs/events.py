@@ -126,4 +126,5 @@ async def _search(call: Call, function: str, query: EventQuery) -> EventPage:
 
 def _event(event: LogEvent) -> dict[str, Any]:
     timestamp_ms = event.position.timestamp_ms
-    return {"timestamp": timestamp_ms, "message": event.message, "ingestionTime": timestamp_ms}
+    # The line break that ended the line belongs to the message, as in what Lambda itself sends.
+    return {"timestamp": timestamp_ms, "message": event.message + "\n", "ingestionTime": timestamp_ms}

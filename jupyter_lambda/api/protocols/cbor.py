@@ -161,8 +161,8 @@ def _write(value: Any, out: bytearray) -> None:
         out.append(0xF6 if value is None else 0xF5 if value else 0xF4)
     elif isinstance(value, EpochTime):
         _head(_TAG, _EPOCH_TAG, out)
-        whole = int(value)
-        _write(whole if whole == value else float(value), out)
+        seconds = float(value)
+        _write(int(seconds) if seconds.is_integer() else seconds, out)
     elif isinstance(value, int):
         _head(_UNSIGNED if value >= 0 else _NEGATIVE, value if value >= 0 else -1 - value, out)
     elif isinstance(value, float):
