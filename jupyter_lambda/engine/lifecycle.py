@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from jupyter_lambda.errors import DriverError, LambdaError, ServiceException
+from jupyter_lambda.errors import LambdaError, ServiceException
 from jupyter_lambda.model import limits
 from jupyter_lambda.model.function import FunctionVersion
 from jupyter_lambda.sandbox.base import InitOutcome
@@ -268,8 +268,9 @@ class Lifecycle:
         """The environment that a generic container has become; None where it could not become it."""
         try:
             environment = await self._create(start, version, container)
-        except DriverError as error:
-            log.info("function %s starts afresh: %s", version.name, error)
+        except Exception as error:
+            unforeseen = None if isinstance(error, LambdaError) else error
+            log.info("function %s starts afresh: %s", version.name, error, exc_info=unforeseen)
             self._spawn(container.sandbox.close(), name=f"close {container.sandbox.sandbox_id}")
             return None
         except BaseException:
