@@ -35,6 +35,7 @@ from .hosts import Hosts
 from .ids import request_ids
 from .permissions import Permissions
 from .rest_json import Operation, RestJson
+from .services import SIGNING_NAMES, Services
 from .sigv4 import EMPTY_SHA256, Verifier
 
 log = logging.getLogger(__name__)
@@ -75,9 +76,10 @@ class App:
             service.settings.function_permissions, self._lambda.operations, service.settings.account
         )
         self._verifier: Verifier[Credential] = Verifier(
-            service.credentials, service.settings.account.region, frozenset({self._lambda.signing_name})
+            service.credentials, service.settings.account.region, SIGNING_NAMES | {self._lambda.signing_name}
         )
         self._admin = Admin(service)
+        self._services = Services(self._plane)
 
     async def handle(self, request: Request) -> Response:
         """Answer one request; never raises but for cancellation."""
@@ -87,7 +89,7 @@ class App:
         except LambdaError as error:
             if error.http_status >= 500:
                 log.warning("%s %s: %s: %s", request.method, request.path, error.code, error.message)
-            return self._lambda.refuse(error, _headers(request_id))
+            return self._services.refuse(request, error, request_id) or self._lambda.refuse(error, _headers(request_id))
         except Exception:
             log.exception("request %s failed: %s %s", request_id, request.method, request.path)
             failure = ServiceException(f"The engine failed; its log says why, under the request id {request_id}.")
@@ -102,7 +104,9 @@ class App:
             body_sha256 = await asyncio.to_thread(_sha256, body)
         else:
             body_sha256 = _sha256(body) if body else EMPTY_SHA256
-        caller, _ = self._verifier.verify(request, body_sha256, self._service.clock())
+        caller, service = self._verifier.verify(request, body_sha256, self._service.clock())
+        if service != self._lambda.signing_name:
+            return await self._services.handle(service, request, request_id, caller)
         route = self._routes.get((request.method, request.path, request.query))
         if route is not None:
             request.path = route.path

@@ -18,7 +18,7 @@ from urllib.parse import unquote
 
 from .logsearch import EventPage, EventQuery, search
 from .logwriter import Chunk, LogWriter, directory_name, token
-from .pattern import Pattern
+from .pattern import Matcher, Pattern
 from .segments import Run, Segment, merge, parse_line, segments
 
 log = logging.getLogger(__name__)
@@ -302,7 +302,7 @@ class _Query:
     request_id: bytes | None
     since_ms: int | None
     until_ms: int | None
-    pattern: Pattern | None
+    pattern: Matcher | None
 
     def search(self, segment: Segment, found: list[LogLine], limit: int) -> None:
         """Add the lines of a segment that fit, newest first, until there are enough.

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from .pattern import Pattern
+from .pattern import Matcher
 from .segments import Run, Segment, merge, parse_line, segments
 
 #: Milliseconds by which lines of different streams may be out of order within a segment.
@@ -56,7 +56,7 @@ class EventQuery:
     #: Streams' names as they stand in the files; None: all.
     streams: frozenset[bytes] | None = None
     stream_prefix: bytes | None = None
-    pattern: Pattern | None = None
+    pattern: Matcher | None = None
     limit: int = 10_000
     #: Bytes of messages of one page; one event comes in any case.
     size_bytes: int = 1024 * 1024

@@ -12,7 +12,7 @@ from jupyter_lambda.api.call import Call
 from jupyter_lambda.errors import InvalidParameterException, ResourceNotFoundException, ValidationException
 from jupyter_lambda.store.logsearch import EventPage, EventQuery, LogEvent, Position
 from jupyter_lambda.store.logwriter import token as stream_token
-from jupyter_lambda.store.pattern import Pattern
+from jupyter_lambda.store.pattern import Matcher, Pattern
 
 from . import names
 
@@ -107,7 +107,7 @@ async def filter_log_events(call: Call) -> Mapping[str, Any]:
     return {"events": events, "searchedLogStreams": [], "nextToken": token}
 
 
-def _pattern(text: str | None) -> Pattern | None:
+def _pattern(text: str | None) -> Matcher | None:
     try:
         return Pattern.parse(text) if text and text.strip() else None
     except ValidationException as exc:
