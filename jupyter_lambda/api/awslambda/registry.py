@@ -9,7 +9,19 @@ from typing import Any
 
 from jupyter_lambda.api.call import Handler
 
-from . import account, aliases, concurrency, functions, invoke, invoke_configs, layers, policies, tags, versions
+from . import (
+    account,
+    aliases,
+    concurrency,
+    functions,
+    invoke,
+    invoke_configs,
+    layers,
+    management,
+    policies,
+    tags,
+    versions,
+)
 
 MODULES: tuple[ModuleType, ...] = (
     functions,
@@ -22,6 +34,7 @@ MODULES: tuple[ModuleType, ...] = (
     tags,
     policies,
     account,
+    management,
 )
 _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
