@@ -1,360 +1,213 @@
-"""The life of execution environments: carries out what the pool decides, from their start to their end."""
+"""What the pool knows of functions, versions and environments, and how concurrency is counted on them.
+
+Concurrency is counted as AWS does. A function uses, of each of its versions, the larger of what the version has
+provisioned and what of it runs: provisioned concurrency is taken whether it is used or not, and what runs beyond it
+spills over. A function with reserved concurrency may use that much; all others together may use what the account has
+beyond all reservations.
+
+Source: AWS Lambda Developer Guide, "Understanding Lambda function scaling", "Lambda scaling behavior".
+"""
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from collections import OrderedDict
+from dataclasses import dataclass, field
 
-from jupyter_lambda.errors import DriverError, LambdaError, ServiceException
-from jupyter_lambda.model import limits
-from jupyter_lambda.model.function import FunctionVersion
-from jupyter_lambda.sandbox.base import InitOutcome
+from jupyter_lambda.model.environment import EnvironmentLife, EnvironmentState
 
-from .environments import Environment, Specs
-from .freezer import Freezer, Frost
-from .pool import Assign, Discard, Fail, Instruction, Key, Kind, Pool, Prepare, Start, Stop, Throttle
-from .settings import EngineSettings
-from .warm import Container, Warm
+from .instructions import Key, Kind, PoolLimits
+from .keepalive import ArrivalPattern
 
-if TYPE_CHECKING:
-    from jupyter_lambda.sandbox.sandbox import Sandboxes
-    from jupyter_lambda.store import Store
+#: AWS's ThrottleReason values that can occur here.
+ACCOUNT_CONCURRENCY = "ConcurrentInvocationLimitExceeded"
+RESERVED_CONCURRENCY = "ReservedFunctionConcurrentInvocationLimitExceeded"
+SCALING_RATE = "FunctionInvocationRateLimitExceeded"
+RESERVED_SCALING_RATE = "ReservedFunctionInvocationRateLimitExceeded"
 
-    from .credentials import Credentials
-    from .runtimes import Runtimes
-
-log = logging.getLogger(__name__)
-
-#: Bytes of what an environment writes outside invocations that are kept to explain a failed initialisation.
-_INIT_OUTPUT_MAX_BYTES = 64 * 1024
+#: What the pool remembers of environments that were ended while idle, for each version.
+GHOSTS_MAX = 32
+#: Durations that must be known before they are reckoned with, and the weight of the newest.
+_DURATIONS_MIN = 3
+_WEIGHT = 0.2
 
 
-@dataclass(frozen=True, slots=True)
-class InitFailure:
-    """Why an environment never became ready; told to the invocation that waited for it."""
+@dataclass(slots=True, eq=False)
+class Habits:
+    """What is learned of one version (``$LATEST`` through all its revisions)."""
 
-    outcome: InitOutcome
+    pattern: ArrivalPattern
+    #: Mean duration of an invocation, exponentially weighted, and how many it comes from.
+    duration_s: float = 0.0
+    durations: int = 0
+    #: Time from Start to ready: from nothing, and by adopting a generic container.
+    cold_s: float = 0.3
+    adopt_s: float = 0.02
+
+    def ran(self, duration_s: float) -> None:
+        """An invocation took so long."""
+        self.durations += 1
+        self.duration_s += max(_WEIGHT, 1 / self.durations) * (duration_s - self.duration_s)
+
+    def started(self, took_s: float, *, adopted: bool) -> None:
+        """An environment was ready so long after its Start."""
+        if adopted:
+            self.adopt_s += _WEIGHT * (took_s - self.adopt_s)
+        else:
+            self.cold_s += _WEIGHT * (took_s - self.cold_s)
+
+    def turns(self, horizon_s: float) -> int:
+        """Invocations that one environment is expected to finish within a time; 0 where that isn't known."""
+        if self.durations < _DURATIONS_MIN or self.duration_s <= 0:
+            return 0
+        return min(1_000_000, int(horizon_s / self.duration_s))
+
+
+@dataclass(slots=True, eq=False)
+class FunctionRecord:
+    """One function: what it uses of concurrency, memory and its scaling rate."""
+
+    name: str
+    #: Environments it may still start at once, and as of when.
+    tokens: float
+    tokens_at_s: float = 0.0
+    reserved: bool = False
+    #: Accepted and not finished.
+    running: int = 0
+    #: What it uses of concurrency, provisioned included.
+    usage: int = 0
+    #: Memory promised to its environments.
+    held_mb: int = 0
+    waiting: int = 0
+    versions: dict[Key, VersionRecord] = field(default_factory=dict)
+    habits: dict[str, Habits] = field(default_factory=dict)
+
+    def may_start(self, per_10s: int, now_s: float) -> float:
+        """0 where it may start an environment now, else the seconds until it may (AWS refills continuously)."""
+        rate = per_10s / 10
+        self.tokens = min(float(per_10s), self.tokens + (now_s - self.tokens_at_s) * rate)
+        self.tokens_at_s = now_s
+        return 0.0 if self.tokens >= 1 - 1e-6 else (1 - self.tokens) / rate
+
+
+@dataclass(slots=True, eq=False)
+class VersionRecord:
+    """One revision of a version: its line, its environments, what is to be provisioned."""
+
+    key: Key
+    function: FunctionRecord
+    habits: Habits
+    memory_mb: int
+    kinds: tuple[Kind, ...]
+    #: Request id → since when, oldest first.
+    waiting: OrderedDict[str, float] = field(default_factory=OrderedDict)
+    #: Environments that are being started on demand or ahead of it, provisioned ones not counted.
+    starting: int = 0
+    running: int = 0
+    #: Idle ones, the one used last at the end: on demand, and provisioned.
+    idle: dict[str, EnvironmentRecord] = field(default_factory=dict)
+    idle_provisioned: dict[str, EnvironmentRecord] = field(default_factory=dict)
+    environments: dict[str, EnvironmentRecord] = field(default_factory=dict)
+    #: Provisioned: asked for, existing (starting included), failures in a row, and when to try again.
+    wanted: int = 0
+    existing: int = 0
+    failures: int = 0
+    not_before_s: float = 0.0
+    #: Environments ended while idle: since when each would be idle, and when to start it ahead (0: not).
+    ghosts: list[tuple[float, float]] = field(default_factory=list)
+    #: It stands in the order of those that need room.
+    queued: bool = False
+    #: What divides the turns a busy environment is trusted with; doubled each time patience was disappointed.
+    hurry: int = 1
+    patient_until_s: float = 0.0
+    #: It may not start more for now because of the scaling rate.
+    rate_limited_until_s: float = 0.0
+    timer_s: float | None = None
+
+    @property
+    def busy(self) -> int:
+        """Environments in which an invocation runs."""
+        return self.running - len(self.waiting)
+
+
+@dataclass(slots=True, eq=False)
+class EnvironmentRecord:
+    """One environment as the pool knows it."""
+
     environment_id: str
-    log_stream: str
-    #: What the function wrote while it was initialising.
-    output: bytes
+    version: VersionRecord
+    life: EnvironmentLife
+    memory_mb: int
+    started_s: float
+    adopted: bool
+    provisioned: bool
+    prewarmed: bool
+    request_id: str | None = None
+    assigned_s: float = 0.0
+    #: Since when its version would have had it idle; of a pre-warmed one, since its predecessor was.
+    idle_since_s: float = 0.0
+    retired: bool = False
+    uses: int = 0
+    #: The age of the eviction order when it was used last, and whether it stands in that order.
+    era: float = 0.0
+    ranked: bool = False
+    timer_s: float | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing runs in it and it could be ended."""
+        return self.life.state is EnvironmentState.IDLE
+
+    @property
+    def coming(self) -> bool:
+        """Whether it isn't ready yet."""
+        return self.life.state in (EnvironmentState.STARTING, EnvironmentState.INITIALIZING)
 
 
-Failure = InitFailure | LambdaError
+class Concurrency:
+    """Counts what functions use of the account's concurrency."""
 
+    def __init__(self, limits: PoolLimits) -> None:
+        self._limits = limits
+        #: Used by functions without reserved concurrency.
+        self.unreserved = 0
 
-class Calls(Protocol):
-    """The invocations that environments are for."""
-
-    def assigned(self, request_id: str, environment: Environment) -> None:
-        """An invocation has its environment."""
-
-    def throttled(self, request_id: str, reason: str) -> None:
-        """An invocation is refused."""
-
-    def failed(self, request_id: str, failure: Failure) -> None:
-        """The environment that an invocation waited for did not come up."""
-
-
-class Fleet:
-    """Owns the environments and the generic containers. All methods run in the event loop.
-
-    Args:
-        clock: Seconds since the epoch, for logs; durations come from the loop's monotonic clock.
-        spawn: Runs a coroutine in the service's task group.
-    """
-
-    #: Set before the first invocation.
-    calls: Calls
-
-    def __init__(
-        self,
-        settings: EngineSettings,
-        store: Store,
-        sandboxes: Sandboxes,
-        credentials: Credentials,
-        runtimes: Runtimes,
-        pool: Pool,
-        *,
-        clock: Callable[[], float],
-        spawn: Callable[..., object],
-    ) -> None:
-        self.pool = pool
-        self._store = store
-        self._sandboxes = sandboxes
-        self._credentials = credentials
-        self._specs = Specs(settings, store, credentials, runtimes)
-        self._clock = clock
-        self._spawn = spawn
-        self._loop = asyncio.get_running_loop()
-        self._freezer = Freezer(settings.freeze_delay_s, spawn=spawn)
-        self.warm = Warm(
-            settings,
-            store,
-            sandboxes,
-            self._specs,
-            pool,
-            self._freezer,
-            execute=self.execute,
-            clock=clock,
-            spawn=spawn,
-        )
-        #: Told of each provisioned environment's initialisation: its version's key, and None or why it failed.
-        self.on_provisioned: list[Callable[[Key, Failure | None], None]] = []
-        self._versions: dict[Key, FunctionVersion] = {}
-        self._environments: dict[str, Environment] = {}
-        self._failures: dict[str, Failure] = {}
-        self._ticking: asyncio.TimerHandle | None = None
-
-    # --- for the invoker and the service
-
-    def know(self, key: Key, version: FunctionVersion) -> tuple[Kind, ...]:
-        """A version of which the pool may want environments; returns the generic containers they may adopt."""
-        self._versions[key] = version
-        return self.warm.kinds(key, version)
-
-    def execute(self, instructions: Iterable[Instruction]) -> None:
-        """Carry out what the pool says."""
-        for instruction in instructions:
-            if isinstance(instruction, Assign):
-                environment = self._environments[instruction.environment_id]
-                environment.idle = False
-                self._freezer.busy(environment)
-                self.calls.assigned(instruction.request_id, environment)
-            else:
-                self._carry_out(instruction)
-        if self._ticking is None:
-            self._schedule_tick()
-
-    async def thaw(self, environment: Environment) -> bool:
-        """Let an environment that is to be used go on; False when it is of no use any more."""
-        try:
-            await self._freezer.thaw(environment)
-        except LambdaError as error:
-            log.warning("environment %s: %s", environment.sandbox.sandbox_id, error)
-            return False
-        return True
-
-    def release(self, environment: Environment) -> None:
-        """An environment's invocation is finished, and it can take another."""
-        environment.idle = True
-        self._freezer.idle(environment)
-        self.execute(self.pool.ready(environment.environment_id, self._loop.time()))
-
-    def end_soon(self, environment: Environment) -> None:
-        """End an environment in the background."""
-        self._spawn(self.end(environment), name=f"end {environment.environment_id}")
-
-    async def end(self, environment: Environment) -> None:
-        """End an environment, whatever runs in it."""
-        try:
-            await self._discard(environment)
-        finally:
-            self.execute(self.pool.gone(environment.environment_id, self._loop.time()))
-
-    def retire(self, name: str, keep: Iterable[Key]) -> None:
-        """Environments of a function whose version is not in ``keep`` take nothing new."""
-        kept = frozenset(keep)
-        self.execute(self.pool.retire(name, kept, self._loop.time()))
-        if not self.pool.running(name):
-            for key in [k for k in self._versions if k[0] == name and k not in kept]:
-                del self._versions[key]
-
-    def rows(self) -> list[dict[str, object]]:
-        """Every environment with its version and state."""
-        rows: list[dict[str, object]] = []
-        for environment_id, (key, state) in self.pool.states().items():
-            environment = self._environments.get(environment_id)
-            rows.append(
-                {
-                    "environment_id": environment.sandbox.sandbox_id if environment else environment_id,
-                    "function_name": key[0],
-                    "version": key[1],
-                    "state": state.value,
-                    "provisioned": environment.provisioned if environment else False,
-                    "frozen": environment is not None and environment.frost is Frost.FROZEN,
-                }
-            )
-        return rows
-
-    async def close(self) -> None:
-        """Kill every environment and generic container that is left."""
-        if self._ticking is not None:
-            self._ticking.cancel()
-        self._freezer.close()
-        environments = list(self._environments.values())
-        await asyncio.gather(self.warm.close(), *(e.sandbox.close() for e in environments), return_exceptions=True)
-
-    # --- what the pool says
-
-    def _carry_out(self, instruction: Instruction) -> None:
-        match instruction:
-            case Start(environment_id, key):
-                version = self._versions[key]
-                self._spawn(self._start(instruction, version), name=f"start {environment_id}")
-            case Stop(environment_id):
-                environment = self._environments[environment_id]
-                environment.idle = False
-                self.end_soon(environment)
-            case Throttle(request_id, reason):
-                self.calls.throttled(request_id, reason)
-            case Fail(environment_id, request_id):
-                self.calls.failed(request_id, self._failures[environment_id])
-            case Prepare(container_id, kind):
-                self.warm.prepare(container_id, kind)
-            case Discard(container_id):
-                self.warm.discard(container_id)
-
-    def _schedule_tick(self) -> None:
-        due = self.pool.next_due_s()
-        if due is not None:
-            # At least every five seconds, since what comes later may be due earlier; at most twice a second.
-            delay_s = min(max(due - self._loop.time(), 0.5), 5.0)
-            self._ticking = self._loop.call_later(delay_s, self._tick)
-
-    def _tick(self) -> None:
-        self._ticking = None
-        self.execute(self.pool.tick(self._loop.time()))
-
-    # --- start
-
-    async def _start(self, start: Start, version: FunctionVersion) -> None:
-        try:
-            environment, outcome = await self._initialized(start, version)
-        except LambdaError as error:
-            log.warning("function %s: no environment: %s", version.name, error)
-            self._lost(start, error)
-            return
-        except Exception as error:
-            log.exception("function %s: no environment", version.name)
-            self._lost(start, ServiceException(f"no environment could be started: {error}"))
-            return
-        if outcome.kind == "ready":
-            # Nobody waits for the others: their initialisation is neither a cold start nor billed.
-            environment.init_ms = None if start.provisioned or start.prewarm else outcome.init_ms
-            self._told(start, None)
-            self.release(environment)
-            self.warm.used(version)
-            return
-        output = bytes(environment.init_output[-limits.LOG_TAIL_BYTES :])
-        self._lost(start, InitFailure(outcome, environment.sandbox.sandbox_id, environment.log_stream, output))
-        await self._discard(environment)
-
-    async def _initialized(self, start: Start, version: FunctionVersion) -> tuple[Environment, InitOutcome]:
-        """An environment from a generic container where the pool has one, else from nothing, and how it initialised."""
-        container = self.warm.take(start.container_id) if start.container_id is not None else None
-        again = False
-        if container is not None:
-            adopted = await self._adopted(start, version, container)
-            if adopted is not None and not _is_container_to_blame(adopted[1], container):
-                return adopted
-            if adopted is not None:
-                log.info("function %s starts afresh: it failed in a generic container", version.name)
-                await self._discard(adopted[0])
-                again = True
-        environment = await self._create(start, version)
-        outcome = await self._initialize(environment, again=again)
-        self.warm.learn(version, outcome, None)
-        if container is not None and container.make.imports and outcome.kind == "ready":
-            self.warm.distrust(version)
-        return environment, outcome
-
-    async def _adopted(
-        self, start: Start, version: FunctionVersion, container: Container
-    ) -> tuple[Environment, InitOutcome] | None:
-        """The environment that a generic container has become; None where it could not become it."""
-        try:
-            environment = await self._create(start, version, container)
-        except DriverError as error:
-            log.info("function %s starts afresh: %s", version.name, error)
-            self._spawn(container.sandbox.close(), name=f"close {container.sandbox.sandbox_id}")
+    def refusal(self, version: VersionRecord, reserved: int | None, total_reserved: int) -> str | None:
+        """Why one more invocation may not run, as AWS's ThrottleReason; None where it may."""
+        function = version.function
+        if function.reserved != (reserved is not None):
+            self.reserve(function, reserved is not None)
+        if version.running < version.wanted and reserved != 0:
             return None
-        except BaseException:
-            self._spawn(container.sandbox.close(), name=f"close {container.sandbox.sandbox_id}")
-            raise
-        outcome = await self._initialize(environment)
-        self.warm.learn(version, outcome, container)
-        return environment, outcome
+        if reserved is not None:
+            return RESERVED_CONCURRENCY if function.usage >= reserved else None
+        return ACCOUNT_CONCURRENCY if self.unreserved >= self._limits.concurrency - total_reserved else None
 
-    async def _create(self, start: Start, version: FunctionVersion, container: Container | None = None) -> Environment:
-        spec, credential, stream = await self._specs.make(
-            version,
-            self._clock(),
-            sandbox_id=container.sandbox.sandbox_id if container is not None else None,
-            initialization="provisioned-concurrency" if start.provisioned else "on-demand",
-        )
-        written = bytearray()
+    def reserve(self, function: FunctionRecord, reserved: bool) -> None:
+        """The function got, or lost, reserved concurrency of its own."""
+        if function.reserved != reserved:
+            function.reserved = reserved
+            self.unreserved += -function.usage if reserved else function.usage
 
-        def sink(request_id: str | None, data: bytes) -> None:
-            if request_id is None and len(written) < _INIT_OUTPUT_MAX_BYTES:
-                written.extend(data)
-            self._store.logs.append(version.name, stream, request_id, data, int(self._clock() * 1000))
+    def enter(self, version: VersionRecord) -> None:
+        """An invocation is accepted."""
+        version.running += 1
+        version.function.running += 1
+        if version.running > version.wanted:
+            self._use(version.function, 1)
 
-        try:
-            if container is None:
-                sandbox = await self._sandboxes.start(spec, sink)
-            else:
-                await self._freezer.thaw(container)
-                sandbox = container.sandbox
-                await sandbox.adopt(spec, sink)
-        except BaseException:
-            self._credentials.revoke(credential.access_key)
-            raise
-        environment = Environment(
-            sandbox, start.environment_id, version, credential, stream, written, provisioned=start.provisioned
-        )
-        self._environments[start.environment_id] = environment
-        sandbox.exited.add_done_callback(lambda _: self._exited(environment))
-        return environment
+    def leave(self, version: VersionRecord) -> None:
+        """An invocation is finished, throttled or withdrawn."""
+        if version.running > version.wanted:
+            self._use(version.function, -1)
+        version.running -= 1
+        version.function.running -= 1
 
-    async def _initialize(self, environment: Environment, *, again: bool = False) -> InitOutcome:
-        """Wait for the runtime's first ``next``.
+    def provision(self, version: VersionRecord, wanted: int) -> None:
+        """So many environments of a version are asked for."""
+        self._use(version.function, max(wanted, version.running) - max(version.wanted, version.running))
+        version.wanted = wanted
 
-        AWS gives initialisation ten seconds and, where that is too short, runs it again within the invocation's own
-        timeout; here it goes on without being begun anew, up to both together.
-        """
-        if not again:
-            self.execute(self.pool.initializing(environment.environment_id, self._loop.time()))
-        return await environment.sandbox.init(limits.INIT_TIMEOUT_S + environment.version.timeout_s)
-
-    # --- end
-
-    def _exited(self, environment: Environment) -> None:
-        """Notice an environment that ends while nothing runs in it."""
-        if environment.idle:
-            environment.idle = False
-            # First, so that nothing is assigned to it any more.
-            self.execute(self.pool.gone(environment.environment_id, self._loop.time()))
-            self._spawn(self._discard(environment), name=f"end {environment.environment_id}")
-
-    async def _discard(self, environment: Environment) -> None:
-        self._freezer.busy(environment)
-        self._credentials.revoke(environment.credential.access_key)
-        try:
-            await environment.sandbox.close()
-        except LambdaError as error:
-            log.warning("environment %s: %s", environment.sandbox.sandbox_id, error)
-        finally:
-            if self._environments.get(environment.environment_id) is environment:
-                del self._environments[environment.environment_id]
-
-    def _lost(self, start: Start, failure: Failure) -> None:
-        self._told(start, failure)
-        self._failures[start.environment_id] = failure
-        try:
-            self.execute(self.pool.gone(start.environment_id, self._loop.time()))
-        finally:
-            del self._failures[start.environment_id]
-
-    def _told(self, start: Start, failure: Failure | None) -> None:
-        if start.provisioned:
-            for listen in self.on_provisioned:
-                listen(start.key, failure)
-
-
-def _is_container_to_blame(outcome: InitOutcome, container: Container) -> bool:
-    """Whether a fresh start may do better: with modules imported ahead, any failure may be due to them."""
-    return outcome.kind == "system" or (outcome.kind != "ready" and bool(container.make.imports))
+    def _use(self, function: FunctionRecord, more: int) -> None:
+        function.usage += more
+        if not function.reserved:
+            self.unreserved += more
