@@ -26,7 +26,7 @@ from jupyter_lambda.errors import (
 )
 from jupyter_lambda.http1 import Request, Response
 
-from . import description
+from . import description, prometheus
 from .admin import PREFIX, Admin
 from .awslambda import registry
 from .call import Call, Handler
@@ -100,6 +100,8 @@ class App:
         body = request.body
         if request.path == HEALTH_PATH and request.method == "GET":
             return self._health()
+        if request.path == prometheus.PATH and request.method == "GET":
+            return prometheus.answer(self._service, request)
         if len(body) > _INLINE_BYTES:
             body_sha256 = await asyncio.to_thread(_sha256, body)
         else:

@@ -24,6 +24,7 @@ from jupyter_lambda.model.arn import LATEST, FunctionName
 from jupyter_lambda.model.function import EventInvokeConfig, FunctionVersion
 from jupyter_lambda.model.invocation import AsyncEvent, Invocation, InvocationRecord, InvocationResult
 
+from .metrics import Metrics
 from .settings import EngineSettings
 
 if TYPE_CHECKING:
@@ -59,7 +60,9 @@ class EventWorker:
         *,
         spawn: Callable[..., object],
         clock: Callable[[], float] = time.time,
+        metrics: Metrics | None = None,
     ) -> None:
+        self._metrics = metrics if metrics is not None else Metrics(clock)
         self._settings = settings
         self._store = store
         self._run = run
@@ -75,6 +78,7 @@ class EventWorker:
     async def enqueue(self, event: AsyncEvent) -> None:
         """Returns once the event is committed to disk."""
         await self._store.events.enqueue(event)
+        self._metrics.event_received(event.function_name, event.enqueued_s)
         self._wake.set()
 
     async def stop(self, timeout_s: float) -> None:
@@ -178,6 +182,8 @@ class EventWorker:
             trace_id=event.trace_id,
             received_s=event.enqueued_s,
         )
+        now_s = self._clock()
+        self._metrics.event_age(event.function_name, (now_s - event.enqueued_s) * 1000, now_s)
         try:
             result = await self._run(invocation, version, event.attempts + 1)
         except LambdaError as error:
@@ -214,6 +220,8 @@ class EventWorker:
         """The function is done with the event: to its destination, or out of the queue."""
         record = done.result.record if done.result else None
         success = done.condition == "Success"
+        if not success:
+            self._metrics.event_dropped(event.function_name)
         destination = config.on_success_arn if success else config.on_failure_arn
         if destination:
             body = _destination_record(event, done, self._settings.account.function_arn(event.function_name))
@@ -238,6 +246,10 @@ class EventWorker:
         destination = event.outcome["destination"]
         target = self._target(destination)
         if target is None:
+            if event.outcome.get("raw"):
+                self._metrics.dead_letter_error(event.function_name)
+            else:
+                self._metrics.destination_failure(event.function_name)
             await self._store.events.bury(
                 event.request_id,
                 f"destination {destination} is not built: this engine delivers to functions of its own only",

@@ -37,6 +37,9 @@ UNITS = {
     "DeadLetterErrors": "Count",
     "DestinationDeliveryFailures": "Count",
 }
+#: Functions that have totals of their own; the others share those of ``OTHER``, which is no function's name.
+TOTALS_MAX = 100
+OTHER = "*other*"
 _log = math.log
 _floor = math.floor
 
@@ -84,6 +87,30 @@ class _Flights:
         return StatisticSet(float(self.samples), float(self.total), float(self.smallest), float(self.largest))
 
 
+class _Samples:
+    """Values of one metric, function and minute."""
+
+    __slots__ = ("counted", "minute")
+
+    def __init__(self, minute: int) -> None:
+        self.minute = minute
+        self.counted = StatisticSet(histogram={})
+
+    def add(self, value: float) -> None:
+        """One value that is not negative."""
+        counted = self.counted
+        counted.samples += 1.0
+        counted.total += value
+        if value < counted.minimum:
+            counted.minimum = value
+        if value > counted.maximum:
+            counted.maximum = value
+        histogram = counted.histogram
+        assert histogram is not None
+        bucket = _floor(_log(value) * BUCKETS_PER_E) if value > 0.0 else ZERO_BUCKET
+        histogram[bucket] = histogram.get(bucket, 0.0) + 1.0
+
+
 @dataclass(slots=True)
 class Totals:
     """What one function did since the engine's start; for counters that only grow."""
@@ -117,6 +144,7 @@ class Metrics:
         self._past: list[tuple[tuple[str, str], _Runs]] = []
         self._flights: dict[str, _Flights] = {}
         self._every = _Flights()
+        self._samples: dict[tuple[str, str], _Samples] = {}
         self._waiting: dict[_Slot, StatisticSet] = {}
         self._cold: dict[str, tuple[int, int, float]] = {}
         #: Function → totals since the start.
@@ -172,19 +200,19 @@ class Metrics:
         cold, billed_ms, gb_s = self._cold.get(name, (0, 0, 0.0))
         self._cold[name] = (cold + record.cold, billed_ms + record.billed_ms, gb_s + record.gb_s)
 
+    def event_received(self, function_name: str, now_s: float) -> None:
+        """An asynchronous event was taken."""
+        self._quick("AsyncEventsReceived", function_name, 1.0, now_s)
+
+    def event_age(self, function_name: str, age_ms: float, now_s: float) -> None:
+        """An asynchronous event reaches its function so long after it was taken."""
+        self._quick("AsyncEventAge", function_name, max(0.0, age_ms), now_s)
+
     # --- told when it happens
 
     def throttle(self, invoked_arn: str, version: str) -> None:
         """An invocation was turned away."""
         self._at((invoked_arn, version), int(self._clock()) // 60).throttles += 1
-
-    def event_received(self, function_name: str) -> None:
-        """An asynchronous event was taken."""
-        self.sample("AsyncEventsReceived", function_name, 1.0)
-
-    def event_age(self, function_name: str, age_ms: float) -> None:
-        """An asynchronous event reaches its function so long after it was taken."""
-        self.sample("AsyncEventAge", function_name, age_ms)
 
     def event_dropped(self, function_name: str) -> None:
         """An asynchronous event was given up without having been processed."""
@@ -235,7 +263,7 @@ class Metrics:
     @property
     def dirty(self) -> bool:
         """Whether ``take`` would find something."""
-        return bool(self._runs or self._past or self._waiting or self._every.samples)
+        return bool(self._runs or self._past or self._waiting or self._samples or self._every.samples)
 
     def take(self) -> list[tuple[MetricKey, int, StatisticSet]]:
         """What was counted since the last time: metric, first second of the minute, statistics; now the caller's."""
@@ -263,6 +291,20 @@ class Metrics:
         runs = self._runs[key] = _Runs(minute)
         return runs
 
+    def _quick(self, name: str, function_name: str, value: float, now_s: float) -> None:
+        key, minute = (name, function_name), int(now_s) // 60
+        samples = self._samples.get(key)
+        if samples is None or samples.minute != minute:
+            if samples is not None:
+                self._fold_samples(key, samples)
+            samples = self._samples[key] = _Samples(minute)
+        samples.add(value)
+
+    def _fold_samples(self, key: tuple[str, str], samples: _Samples) -> None:
+        name, function_name = key
+        for dimensions in (((FUNCTION, function_name),), ()):
+            self._put(MetricKey(LAMBDA, name, dimensions, UNITS[name]), samples.minute, samples.counted)
+
     def _fold_flights(self, function_name: str | None, flights: _Flights, minute: int) -> None:
         if flights.samples:
             dimensions = () if function_name is None else ((FUNCTION, function_name),)
@@ -278,6 +320,9 @@ class Metrics:
 
     def _fold(self) -> None:
         """From counters to statistics of metrics."""
+        for key, samples in self._samples.items():
+            self._fold_samples(key, samples)
+        self._samples = {}
         self._fold_flights(None, self._every, self._every.minute)
         for name, flights in list(self._flights.items()):
             self._fold_flights(name, flights, flights.minute)
@@ -290,17 +335,24 @@ class Metrics:
             dimensions = ((EXECUTED, place[2]), (FUNCTION, place[0]), (RESOURCE, place[1]))
             self._fold_into(dimensions, counted)
             self._fold_into((), counted)
-            totals = self.totals.setdefault(place[0], Totals())
+            totals = self._totals_of(place[0])
             totals.invocations += counted.invocations
             totals.errors += counted.errors
             totals.throttles += counted.throttles
             totals.duration.add(_duration(counted))
         for name, (cold, billed_ms, gb_s) in self._cold.items():
-            totals = self.totals.setdefault(name, Totals())
+            totals = self._totals_of(name)
             totals.cold += cold
             totals.billed_ms += billed_ms
             totals.gb_s += gb_s
         self._cold = {}
+
+    def _totals_of(self, function_name: str) -> Totals:
+        found = self.totals.get(function_name)
+        if found is None:
+            name = function_name if len(self.totals) < TOTALS_MAX else OTHER
+            found = self.totals.setdefault(name, Totals())
+        return found
 
     def _fold_into(self, dimensions: tuple[tuple[str, str], ...], runs: _Runs) -> None:
         attempts = float(runs.invocations + runs.throttles)

@@ -109,7 +109,13 @@ class LambdaService:
         )
         self._lifecycle.on_provisioned.append(self._allocations.initialised)
         self._events = EventWorker(
-            self.settings, self.store, self._run_event, self.resolve, spawn=self._spawn, clock=self.clock
+            self.settings,
+            self.store,
+            self._run_event,
+            self.resolve,
+            spawn=self._spawn,
+            clock=self.clock,
+            metrics=self.metrics,
         )
         self._spawn(self._events.work(), name="asynchronous events")
         self._spawn(self._collect(), name="collection of unused packages")

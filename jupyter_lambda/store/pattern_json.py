@@ -2,7 +2,8 @@
 
 Selectors ``$.a.b``, ``$.a[0]``, ``$['a b']`` and ``[*]``; ``=`` and ``!=`` with text (``*`` stands for anything) and
 numbers, ``< > <= >=`` with numbers, ``IS NULL``, ``IS TRUE``, ``IS FALSE``, ``NOT EXISTS``, regular expressions between
-``%``, ``&&``, ``||`` and parentheses. Source: Amazon CloudWatch Logs User Guide, "Filter pattern syntax", JSON log events.
+``%``, ``&&``, ``||`` and parentheses. Source: Amazon CloudWatch Logs User Guide, "Filter pattern syntax", JSON log
+events.
 """
 
 from __future__ import annotations
