@@ -46,7 +46,7 @@ class Bench:
         """A fresh engine with a fresh state directory."""
         self._engines += 1
         directory = self.scratch / f"state-{self._engines}"
-        with serve(directory, **options) as engine:
+        with serve(directory, quick=self.quick, **options) as engine:
             yield engine
         shutil.rmtree(directory, ignore_errors=True)
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
+from benchmarks.load import ROOT
 from jupyter_lambda import http1
 
 
@@ -32,7 +33,7 @@ async def serve() -> None:
 def running() -> Iterator[tuple[int, int]]:
     """A bare echo in a process of its own: its port and process id."""
     command = [sys.executable, "-m", "benchmarks.echo"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Any
 
 from benchmarks import load, proc
 from benchmarks.bench import Bench, invocations, median, until
@@ -21,17 +20,19 @@ def run(bench: Bench, outcome: Outcome) -> None:
     count = bench.count(10, 2)
     with bench.engine() as engine:
         engine.settle()
+        until(lambda: bool(engine.generics()), 20, 0.2)
+        engine.settle()
         alone = proc.memory_mib(engine.pid)
         before = proc.available_mib()
-        already = {c["Id"] for c in engine.containers()}
         _environments(engine, count)
         engine.settle()
-        containers = [c for c in engine.containers() if c["Id"] not in already]
-        idle = [proc.group_memory_mib(c["State"]["Pid"]) for c in containers]
-        all_in = max(0.0, before - proc.available_mib()) / max(1, len(containers))
-        shims = [proc.memory_mib(_parent(c["State"]["Pid"]))["private"] for c in containers]
+        pids = engine.environments("idle")
+        idle = [proc.group_memory_mib(pid) for pid in pids]
+        generic = [proc.group_memory_mib(pid) for pid in engine.generics()]
+        all_in = max(0.0, before - proc.available_mib()) / max(1, len(pids))
+        shims = [proc.memory_mib(_parent(pid))["private"] for pid in pids]
         rest = tuple(_rest(engine, bench.seconds(10)) for _ in range(bench.runs))
-        frozen = _frozen(engine)
+        frozen = sum(map(_frozen, pids)), len(pids)
         _work(bench, engine)
         after = proc.memory_mib(engine.pid)
         outcome.checks |= engine.verify()
@@ -42,12 +43,13 @@ def run(bench: Bench, outcome: Outcome) -> None:
             f"without page cache that could go at once; Docker's own process for each container: {median(shims):.1f} "
             f"MiB more; all in, by what the host then lacks: {all_in:.1f} MiB",
         ),
+        Row("footprint.generic", "memory of a generic container, ready", "MiB", "lower", tuple(generic) or (0.0,)),
         Row("footprint.engine.rss", "the engine at rest, RSS", "MiB", "lower", (alone["rss"],), note=(
             f"private {alone['private']:.1f} MiB; after {bench.count(20_000, 500):,} invocations {after['rss']:.1f} MiB"
         )),
         Row("footprint.engine.pss", "the engine at rest, PSS", "MiB", "lower", (alone["pss"],)),
         Row(
-            "rest.cpu", f"the engine at rest with {len(containers)} idle environments, of one core", "%", "lower",
+            "rest.cpu", f"the engine at rest with {len(pids)} idle environments, of one core", "%", "lower",
             rest, note=f"{frozen[0]} of {frozen[1]} idle environments frozen",
         ),
     ]  # fmt: skip
@@ -78,18 +80,12 @@ def _rest(engine: Engine, seconds: float) -> float:
     return (proc.exact_cpu_s(engine.pid) - start) / seconds * 100
 
 
-def _frozen(engine: Engine) -> tuple[int, int]:
-    """Idle environments whose control group stands still, of how many."""
-    containers: list[dict[str, Any]] = engine.containers()
-    still = 0
-    for container in containers:
-        pid = container["State"]["Pid"]
-        try:
-            still += (proc.group(pid, "freezer") / "freezer.state").read_text().strip() == "FROZEN"
-        except (LookupError, FileNotFoundError):
-            events = (proc.group(pid, "memory") / "cgroup.events").read_text()
-            still += "frozen 1" in events
-    return still, len(containers)
+def _frozen(pid: int) -> bool:
+    """Whether a process's control group stands still."""
+    try:
+        return (proc.group(pid, "freezer") / "freezer.state").read_text().strip() == "FROZEN"
+    except (LookupError, FileNotFoundError):
+        return "frozen 1" in (proc.group(pid, "memory") / "cgroup.events").read_text()
 
 
 def _parent(pid: int) -> int:

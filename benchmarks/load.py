@@ -14,8 +14,11 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
+#: Where this package is found.
+ROOT = Path(__file__).parents[1]
 #: Seconds beyond its time that a run may take: a last answer, a burst's slowest container.
 _GRACE_S = 90.0
 
@@ -79,6 +82,7 @@ def run(load: Load) -> Seen:
         text=True,
         timeout=limit,
         check=False,
+        cwd=ROOT,
     )
     if done.returncode:
         raise RuntimeError(f"the load generator failed:\n{done.stderr[-2000:]}")

@@ -19,16 +19,28 @@ def cpu_s(pid: int) -> float:
 
 
 def exact_cpu_s(pid: int) -> float:
-    """The same of the threads alive, to the nanosecond where the kernel tells it so."""
-    total = 0
-    for task in Path(f"/proc/{pid}/task").iterdir():
+    """The same of the threads alive, to the nanosecond where the kernel tells it so; 0 once the process has gone."""
+    threads = thread_times(pid)
+    try:
+        return sum(ran for ran, _ in threads.values()) or cpu_s(pid)
+    except OSError:
+        return 0.0
+
+
+def thread_times(pid: int) -> dict[int, tuple[float, float]]:
+    """Seconds that each thread of a process ran, and that it waited for a core to run on."""
+    found = {}
+    try:
+        tasks = list(Path(f"/proc/{pid}/task").iterdir())
+    except OSError:
+        return {}
+    for task in tasks:
         try:
-            total += int((task / "schedstat").read_text().split()[0])
-        except (FileNotFoundError, ProcessLookupError):
+            ran, waited, _ = (task / "schedstat").read_text().split()
+        except (OSError, ValueError):
             continue
-        except (OSError, ValueError, IndexError):
-            return cpu_s(pid)
-    return total / 1e9 if total else cpu_s(pid)
+        found[int(task.name)] = (int(ran) / 1e9, int(waited) / 1e9)
+    return found
 
 
 def memory_mib(pid: int) -> dict[str, float]:

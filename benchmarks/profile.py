@@ -65,7 +65,7 @@ def run(bench: Bench, outcome: Outcome) -> None:
 def _alone(bench: Bench, engine: Engine) -> dict[str, float]:
     """µs of one invocation, one at a time: what each process worked, and the rest, in which all waited."""
     requests, expected = invocations(engine, "profiled")
-    pid = engine.containers()[0]["State"]["Pid"]
+    pid = engine.environments("profiled")[0]
     job = load.Load(engine.port, requests, expected, count=bench.count(8000, 300), pid=engine.pid)
     before = proc.group_cpu_s(pid)
     seen = load.run(job)
@@ -83,10 +83,10 @@ def _busy(bench: Bench, engine: Engine) -> dict[str, Any]:
     """µs of the engine's CPU for one invocation, by component of the main thread, and by other thread."""
     requests, expected = invocations(engine, "profiled")
     job = load.Load(engine.port, requests, expected, _CONNECTIONS, bench.seconds(5), bench.seconds(2), pid=engine.pid)
-    before, start = _threads(engine.pid), time.monotonic()
+    before, start = proc.thread_times(engine.pid), time.monotonic()
     seen = load.run(job)
     engine.sent["profiled"] += seen.sent
-    after, took = _threads(engine.pid), time.monotonic() - start
+    after, took = proc.thread_times(engine.pid), time.monotonic() - start
     each = {tid: (ran - before.get(tid, (0.0, 0.0))[0]) / seen.sent * 1e6 for tid, (ran, _) in after.items()}
     # Waiting for a core is not waiting for work.
     busy = (sum(after[engine.pid]) - sum(before[engine.pid])) / took
@@ -155,18 +155,6 @@ def shares(stacks: Counter[str], thread: str, busy: float, cpu_us: float) -> lis
     return [
         {"component": name, "share": count / whole, "us": count / whole * cpu_us} for name, count in seen.most_common()
     ]
-
-
-def _threads(pid: int) -> dict[int, tuple[float, float]]:
-    """Seconds that each thread ran, and that it waited for a core to run on."""
-    found = {}
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        try:
-            ran, waited, _ = (task / "schedstat").read_text().split()
-            found[int(task.name)] = (int(ran) / 1e9, int(waited) / 1e9)
-        except (OSError, ValueError, IndexError):
-            continue
-    return found
 
 
 def _named(each: dict[int, float], stacks: Iterable[str], main: int) -> dict[str, float]:

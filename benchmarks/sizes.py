@@ -37,7 +37,7 @@ def run(bench: Bench, outcome: Outcome) -> None:
             engine.once(f"burn{size}", b'{"rounds": 1}')
         engine.settle()
         rounds = _rounds(engine, sizes[-1], 0.03 if bench.quick else 0.2)
-        pids = _pids(engine, sizes)
+        pids = {size: engine.environments(f"burn{size}")[0] for size in sizes}
         for _ in range(bench.runs):
             for size in sizes:
                 before = proc.group_cpu_s(pids[size])
@@ -84,18 +84,3 @@ def _rounds(engine: Engine, size: int, wanted_s: float) -> int:
         seen = [json.loads(engine.once(f"burn{size}", json.dumps({"rounds": rounds}).encode())[1]) for _ in range(3)]
         rounds = max(10_000, int(rounds * wanted_s / median([x["cpu_s"] for x in seen])))
     return rounds
-
-
-def _pids(engine: Engine, sizes: tuple[int, ...]) -> dict[int, int]:
-    """The first process of each function's container, told by its memory limit."""
-    found = {}
-    for container in engine.containers():
-        limit = int((proc.group(container["State"]["Pid"], "memory") / _limit_file()).read_text())
-        found[round(limit / proc.MIB)] = container["State"]["Pid"]
-    return {size: found[size] for size in sizes}
-
-
-def _limit_file() -> str:
-    from pathlib import Path
-
-    return "memory.max" if Path("/sys/fs/cgroup/cgroup.controllers").exists() else "memory.limit_in_bytes"
