@@ -25,7 +25,7 @@ def main(settings: Settings, program: str) -> None:
     outputs = _mute()
     python.open_streams()
     client = Client(settings)
-    listener = python.listen(settings)
+    listener = python.start_forwarder(settings)
     modules: list[str] = []
     failed: list[str] = []
     if names := json.loads(settings.generic):
@@ -45,7 +45,8 @@ def main(settings: Settings, program: str) -> None:
     _unmute(outputs)
     settings.redirect_output()
     logs.forget()
-    python.run(settings, client, listener)
+    python.announce(listener)
+    python.run(settings, client)
 
 
 def _mute() -> tuple[int, int]:
@@ -67,7 +68,12 @@ def _unmute(outputs: tuple[int, int]) -> None:
 
 def _take(variables: dict[str, str]) -> None:
     """Make the environment what a fresh start would have been given."""
-    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
-    os.environ.clear()
-    os.environ.update({**kept, **variables})
-    time.tzset()
+    environ = os.environ
+    zone = environ.get("TZ")
+    for name in [name for name in environ if name not in variables and name not in _KEPT]:
+        del environ[name]
+    for name, value in variables.items():
+        if environ.get(name) != value:
+            environ[name] = value
+    if environ.get("TZ") != zone:
+        time.tzset()

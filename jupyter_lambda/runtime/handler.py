@@ -59,6 +59,7 @@ def set_paths(settings: Settings) -> None:
     # As on AWS: who sets PYTHONPATH says by that where else to look.
     more = [path for path in own.split(os.pathsep) if path] if own is not None else layers
     sys.path[:0] = [settings.task_root, *more]
+    known = set(sys.path)
     for directory in (settings.task_root, *layers, *filter(None, settings.site.split(os.pathsep))):
         if site is not None and os.path.isdir(directory):
-            site.addsitedir(directory)
+            site.addsitedir(directory, known)

@@ -76,8 +76,9 @@ def _flush(stream: Any) -> None:
         return  # closed by the function: there is nothing to send
 
 
-def listen(settings: Settings) -> _socket.socket | None:
-    """Listen where SDKs in this sandbox find the engine; None where they need not."""
+def start_forwarder(settings: Settings) -> _socket.socket | None:
+    """Listen where SDKs in this sandbox find the engine, and forward what comes; None where they need not. The code
+    that forwards is loaded when somebody connects."""
     if not settings.forward or not settings.socket:
         return None
     host, _, port = settings.forward.rpartition(":")
@@ -89,18 +90,14 @@ def listen(settings: Settings) -> _socket.socket | None:
     except OSError as exc:
         write_log(f"[WARNING] no AWS endpoint in this sandbox: {settings.forward} can't be listened on: {exc}\n")
         return None
+    _thread.start_new_thread(_forward, (listener, settings.socket))
     return listener
 
 
-def start_forwarder(settings: Settings, listener: _socket.socket | None) -> None:
-    """Forward what comes to ``listener``. The code that forwards is loaded when somebody connects."""
-    if listener is not None:
-        announce(listener)
-        _thread.start_new_thread(_forward, (listener, settings.socket))
-
-
-def announce(listener: _socket.socket) -> None:
+def announce(listener: _socket.socket | None) -> None:
     """Tell the function's code, by AWS's own variables, where the engine answers."""
+    if listener is None:
+        return
     host, port = listener.getsockname()
     os.environ["AWS_LAMBDA_RUNTIME_API"] = f"{host}:{port}"
     os.environ.setdefault("AWS_ENDPOINT_URL", f"http://{host}:{port}")
@@ -158,12 +155,13 @@ def main(settings: Settings, program: str) -> None:
     """Start the runtime; ``program`` is the file that a wrapper starts it by."""
     run_wrapper(settings, program)
     open_streams()
-    run(settings, Client(settings), listen(settings))
+    client = Client(settings)
+    announce(start_forwarder(settings))
+    run(settings, client)
 
 
-def run(settings: Settings, client: Client, listener: _socket.socket | None) -> None:
+def run(settings: Settings, client: Client) -> None:
     """Import the handler and serve it; where that fails, report it and exit."""
-    start_forwarder(settings, listener)
     set_paths(settings)
     logs.install()
     watch = ImportWatch(settings)

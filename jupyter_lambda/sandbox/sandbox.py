@@ -393,8 +393,6 @@ class Sandboxes:
         except BaseException:
             await sandbox.close()
             raise
-        assert sandbox._process is not None
-        sandbox._process.settle()
         self._preloaded[spec.interpreter, spec.imports] = modules
         return sandbox
 

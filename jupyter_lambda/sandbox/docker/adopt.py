@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from jupyter_lambda.errors import DriverError
-from jupyter_lambda.sandbox.base import Assignment, SandboxSpec
+from jupyter_lambda.sandbox.base import Assignment, GenericSpec, SandboxSpec
 from jupyter_lambda.sandbox.docker.cgroup import CPU_PERIOD_US, Cgroup
 from jupyter_lambda.sandbox.docker.client import DockerClient
 from jupyter_lambda.sandbox.docker.environment import host_variables
 from jupyter_lambda.sandbox.docker.layers import LayerCache
 from jupyter_lambda.sandbox.docker.layout import Layout
-from jupyter_lambda.sandbox.docker.namespace import Namespaces
-from jupyter_lambda.sandbox.docker.profile import INIT_CPUS, MB, cpu_quota_us, cpu_shares, cpus, shm_bytes
+from jupyter_lambda.sandbox.docker.namespace import Furniture, Namespaces
+from jupyter_lambda.sandbox.docker.profile import INIT_CPUS, MB, cpu_quota_us, cpu_shares, shm_bytes
 from jupyter_lambda.sandbox.docker.slot import TASK, Slot
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +28,19 @@ class Adopter:
     #: None where this process can't mount into containers: links are made instead.
     namespaces: Namespaces | None
 
-    async def adopt(
-        self, spec: SandboxSpec, container_id: str, directory: Path, layout: Layout, cgroup: Cgroup | None
-    ) -> Assignment:
-        """Make a container this function's.
+
+@dataclass(frozen=True, slots=True)
+class Generic:
+    """One generic container."""
+
+    adopter: Adopter
+    spec: GenericSpec
+    container_id: str
+    layout: Layout
+    slot: Slot
+
+    async def adopt(self, spec: SandboxSpec, cgroup: Cgroup | None) -> Assignment:
+        """Make it this function's. Its CPU is its process's business (`DockerProcess.boost`, ``settle``).
 
         Args:
             cgroup: None where this process may not write it.
@@ -42,36 +49,45 @@ class Adopter:
         Raises:
             DriverError: It can't be made so; start afresh.
         """
+        furnishing = asyncio.get_running_loop().create_task(self._furnish(spec, cgroup))
         try:
-            await self._furnish(spec, directory, cgroup)
-            if cgroup is not None:
-                _limit(cgroup, spec.memory_mb)
+            if cgroup is None:
+                await self._limit_by_docker(spec.memory_mb)
             else:
-                await self._limit_by_docker(container_id, spec.memory_mb)
+                await asyncio.sleep(0)  # the thread that mounts goes first
+                cgroup.set_memory(spec.memory_mb * MB, self.spec.memory_mb * MB)
+                cgroup.set_shares(cpu_shares(spec.memory_mb))
+            await furnishing
         except OSError as exc:
             raise DriverError(f"function {spec.function_name} can't adopt sandbox {spec.sandbox_id}: {exc}") from exc
-        return Assignment(host_variables({"_HANDLER": spec.handler, **spec.environment}, layout), TASK)
+        finally:
+            await asyncio.wait({furnishing})
+        return Assignment(self._variables(spec), TASK)
 
-    async def _furnish(self, spec: SandboxSpec, directory: Path, cgroup: Cgroup | None) -> None:
+    def _variables(self, spec: SandboxSpec) -> Mapping[str, str]:
+        return host_variables({"_HANDLER": spec.handler, **spec.environment}, self.layout)
+
+    async def _furnish(self, spec: SandboxSpec, cgroup: Cgroup | None) -> None:
+        namespaces, layers, slot = self.adopter.namespaces, self.adopter.layers, self.slot
         assert spec.code_dir is not None
-        code, slot = spec.code_dir, Slot(directory)
-        if len(spec.layer_dirs) > 1:
-            opt = await asyncio.to_thread(self.layers.merged, spec.layer_dirs)
-        else:
-            opt = self.layers.merged(spec.layer_dirs)
-        if self.namespaces is not None and cgroup is not None:
-            shm = shm_bytes(spec.memory_mb)
-            await self.namespaces.graft(cgroup.first_pid(), slot.grafts(code, opt), shm)
-        else:
-            await asyncio.to_thread(slot.fill, code, opt)
+        code: Path = spec.code_dir
+        if namespaces is None or cgroup is None:
+            await asyncio.to_thread(lambda: slot.fill(code, layers.merged(spec.layer_dirs)))
+            return
 
-    async def _limit_by_docker(self, container_id: str, memory_mb: int) -> None:
+        def furniture() -> Furniture:
+            grafts = slot.grafts(code, layers.merged(spec.layer_dirs))
+            return Furniture(cgroup.first_pid(), grafts, shm_bytes(spec.memory_mb))
+
+        await namespaces.graft(furniture)
+
+    async def _limit_by_docker(self, memory_mb: int) -> None:
         size = memory_mb * MB
         quota = max(cpu_quota_us(memory_mb), round(INIT_CPUS * CPU_PERIOD_US))
-        await self.client.call(
-            f"set the limits of container {container_id[:12]}",
+        await self.adopter.client.call(
+            f"set the limits of container {self.container_id[:12]}",
             lambda api: api.update_container(
-                container_id,
+                self.container_id,
                 mem_limit=size,
                 memswap_limit=size,
                 cpu_period=CPU_PERIOD_US,
@@ -79,14 +95,3 @@ class Adopter:
                 cpu_shares=cpu_shares(memory_mb),
             ),
         )
-
-
-def _limit(cgroup: Cgroup, memory_mb: int) -> None:
-    """Give a container the limits of a memory size.
-
-    Raises:
-        CgroupError: It has gone.
-    """
-    cgroup.set_memory(memory_mb * MB)
-    cgroup.set_shares(cpu_shares(memory_mb))
-    cgroup.set_cpu(cpus(memory_mb))

@@ -5,7 +5,6 @@ Freezing takes 0.1 ms this way and 20 ms through Docker.
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -14,8 +13,6 @@ from pathlib import Path
 #: Length of the period in which a CPU quota is given out. Docker's default of 100 ms would stall a 128 MB function for
 #: 93 ms at a time; the kernel refuses quotas under 1 ms, so 128 MB need at least 14 ms.
 CPU_PERIOD_US = 20_000
-#: Looks at the freezer, at once and then every millisecond, for its report that all tasks stand still.
-_FREEZE_EAGER_POLLS, _FREEZE_POLLS = 20, 200
 
 
 class CgroupError(OSError):
@@ -124,9 +121,9 @@ class Cgroup:
         except (OSError, ValueError, IndexError) as exc:
             raise CgroupError(f"{self.memory}: no process is left") from exc
 
-    def set_memory(self, size_bytes: int) -> None:
-        """Set the limit of its memory, swap included, so that there is none; and begin its peak anew where the kernel
-        can: with version 2 the peak goes on to include what was used before.
+    def set_memory(self, size_bytes: int, before_bytes: int) -> None:
+        """Change the limit of its memory, swap included, so that there is none; and begin its peak anew where the
+        kernel can: with version 2 the peak goes on to include what was used before.
 
         Raises:
             CgroupError: The container has gone, or uses more.
@@ -134,14 +131,12 @@ class Cgroup:
         if self.version == 2:
             self._write(self.limit_file, str(size_bytes))
             return
-        files = [self.limit_file, self.memory / "memory.memsw.limit_in_bytes"]
-        # The first may never be over the second.
-        try:
-            raising = int(self.limit_file.read_text()) < size_bytes
-        except (OSError, ValueError) as exc:
-            raise CgroupError(str(exc)) from exc
-        for path in reversed(files) if raising else files:
-            if path.exists():  # a kernel may count no swap
+        if size_bytes != before_bytes:
+            files = [self.limit_file]
+            if (with_swap := self.memory / "memory.memsw.limit_in_bytes").exists():  # a kernel may count no swap
+                # The first may never be over the second.
+                files.insert(0 if size_bytes > before_bytes else 1, with_swap)
+            for path in files:
                 self._write(path, str(size_bytes))
         self._write(self.memory / "memory.max_usage_in_bytes", "0")
 
@@ -157,18 +152,13 @@ class Cgroup:
             # As runc converts 2..262144 to 1..10000.
             self._write(self.cpu / "cpu.weight", str(1 + (shares - 2) * 9_999 // 262_142))
 
-    async def freeze(self) -> None:
-        """Stop all tasks; returns when they stand still.
+    def freeze(self) -> None:
+        """Stop all tasks: each stands still as soon as the kernel next has it in hand, which need not be waited for.
 
         Raises:
             CgroupError: The container has gone.
         """
         self._write(self.freeze_file, "FROZEN" if self.version == 1 else "1")
-        for poll in range(_FREEZE_POLLS):
-            if self._frozen():
-                return
-            await asyncio.sleep(0 if poll < _FREEZE_EAGER_POLLS else 0.001)
-        raise CgroupError(f"{self.freezer}: tasks did not stop within {_FREEZE_POLLS} ms")
 
     def thaw(self) -> None:
         """Let them go on.
@@ -178,7 +168,12 @@ class Cgroup:
         """
         self._write(self.freeze_file, "THAWED" if self.version == 1 else "0")
 
-    def _frozen(self) -> bool:
+    def frozen(self) -> bool:
+        """Whether all tasks stand still.
+
+        Raises:
+            CgroupError: The container has gone.
+        """
         try:
             if self.version == 1:
                 return self.freeze_file.read_text().strip() == "FROZEN"
@@ -206,6 +201,10 @@ class Cgroup:
     @staticmethod
     def _write(path: Path, text: str) -> None:
         try:
-            path.write_text(text)
+            fd = os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
+            try:
+                os.write(fd, text.encode())
+            finally:
+                os.close(fd)
         except OSError as exc:
             raise CgroupError(str(exc)) from exc

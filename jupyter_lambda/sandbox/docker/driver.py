@@ -11,10 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from jupyter_lambda.errors import DriverError
-from jupyter_lambda.sandbox.base import Assignment, Finding, GenericSpec, Process, SandboxSettings, SandboxSpec
+from jupyter_lambda.sandbox.base import Finding, GenericSpec, Process, SandboxSettings, SandboxSpec
 from jupyter_lambda.sandbox.directory import grant
-from jupyter_lambda.sandbox.docker.adopt import Adopter
-from jupyter_lambda.sandbox.docker.cgroup import Cgroup
+from jupyter_lambda.sandbox.docker.adopt import Adopter, Generic
 from jupyter_lambda.sandbox.docker.client import DockerClient, Missing, find_url
 from jupyter_lambda.sandbox.docker.environment import (
     Place,
@@ -262,15 +261,11 @@ class DockerDriver:
     async def _start_generic(self, spec: GenericSpec, place: Place, start: Start, host: Host) -> Adopt:
         layout = await self._layout(spec.interpreter)
         passwd = await asyncio.to_thread(write_passwd, place.directory, place.uid)
-        slot = await asyncio.to_thread(Slot(place.directory).create)
-        container = generic_environment(spec, place, layout, host.image, [*host.mounts, passwd, *slot])
+        slot = Slot(place.directory)
+        mounts = [*host.mounts, passwd, *(await asyncio.to_thread(slot.create))]
+        container = generic_environment(spec, place, layout, host.image, mounts)
         await start.function(replace(container, init_cpus=host.init_cpus))
-        adopter, container_id = self._adopter, str(start.parts.container_id)
-
-        async def adopt(function: SandboxSpec, cgroup: Cgroup | None) -> Assignment:
-            return await adopter.adopt(function, container_id, place.directory, layout, cgroup)
-
-        return adopt
+        return Generic(self._adopter, spec, str(start.parts.container_id), layout, slot).adopt
 
     async def _start_image(
         self, spec: SandboxSpec, place: Place, start: Start, host: Host, log_sink: Callable[[bytes], None]

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import ctypes
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -25,6 +25,7 @@ _OPEN_TREE_CLONE, _OPEN_TREE_CLOEXEC = 1, os.O_CLOEXEC
 _MOVE_MOUNT_F_EMPTY_PATH = 4
 _CLONE_FS, _CLONE_NEWNS = 0x200, 0x20000
 _MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_REMOUNT, _MS_BIND = 1, 2, 4, 8, 32, 4096
+_SHM_FLAGS = _MS_REMOUNT | _MS_NOSUID | _MS_NODEV | _MS_NOEXEC
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,17 @@ class Graft:
     target: str
 
 
+@dataclass(frozen=True, slots=True)
+class Furniture:
+    """What a container is given."""
+
+    #: Of one of its processes, as this host counts.
+    pid: int
+    grafts: Sequence[Graft]
+    #: New size of its /dev/shm.
+    shm_bytes: int
+
+
 class Namespaces:
     """The thread that enters containers' mount namespaces."""
 
@@ -43,16 +55,15 @@ class Namespaces:
         #: The host's own namespace, kept open by the thread to come back to.
         self._home: int | None = None
 
-    async def graft(self, pid: int, grafts: Sequence[Graft], shm_bytes: int | None = None) -> None:
-        """Mount directories in the namespace of a process.
+    async def graft(self, furniture: Callable[[], Furniture]) -> None:
+        """Mount directories in a container.
 
         Args:
-            shm_bytes: New size of its /dev/shm.
+            furniture: Says which, and where; called in the thread, so it may block.
         Raises:
             OSError: Not root, an old kernel, or the process has gone. Of several some may be mounted.
         """
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._thread, self._graft, pid, tuple(grafts), shm_bytes)
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._graft, furniture)
 
     def close(self) -> None:
         """End the thread."""
@@ -63,20 +74,20 @@ class Namespaces:
 
     # --- in the thread
 
-    def _graft(self, pid: int, grafts: Sequence[Graft], shm_bytes: int | None) -> None:
+    def _graft(self, furniture: Callable[[], Furniture]) -> None:
+        wanted = furniture()
         if self._home is None:
             # A thread that shares its working directory with others may not change its namespace.
             _check(_libc().unshare(_CLONE_FS), "unshare")
             self._home = os.open("/proc/thread-self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
         with contextlib.ExitStack() as opened:
-            trees = [(_clone(graft.source, opened), graft.target.encode()) for graft in grafts]
-            there = _open(f"/proc/{pid}/ns/mnt", os.O_RDONLY, opened)
+            trees = [(_clone(graft.source, opened), graft.target.encode()) for graft in wanted.grafts]
+            there = _open(f"/proc/{wanted.pid}/ns/mnt", os.O_RDONLY, opened)
             _check(_libc().setns(there, _CLONE_NEWNS), "setns")
             try:
                 for tree, target in trees:
                     _attach(tree, target)
-                if shm_bytes is not None:
-                    _mount(b"/dev/shm", _MS_REMOUNT | _MS_NOSUID | _MS_NODEV | _MS_NOEXEC, b"size=%d" % shm_bytes)
+                _mount(b"/dev/shm", _SHM_FLAGS, b"size=%d" % wanted.shm_bytes)
             finally:
                 self._return()
 

@@ -31,7 +31,7 @@ _OUTPUT_TIMEOUT_S = 5.0
 #: Bytes of what a host environment said before its log was open.
 _EARLY_OUTPUT_LINES = 50
 MB = 1024 * 1024
-#: Makes a generic container a function's: `adopt.Adopter.adopt` of this container.
+#: `adopt.Generic.adopt`
 Adopt = Callable[[SandboxSpec, Cgroup | None], Awaitable[Assignment]]
 
 
@@ -127,6 +127,8 @@ class DockerProcess:
         self._on_gone = on_gone
         self._adopt = adopt
         self._frozen = False
+        #: CPUs it has been given; None before it was given other than at its creation.
+        self._cpus: float | None = None
         self._peak_mb: int | None = None
         self._killing: asyncio.Task[None] | None = None
         self._accounting: asyncio.Task[Exit] | None = None
@@ -152,16 +154,19 @@ class DockerProcess:
     # --- CPU
 
     def boost(self) -> None:
-        """Give it a CPU to initialise with, until ``settle`` or the initialisation's time limit.
-
-        Without the control group it was given one at its creation already (``init_cpus``).
+        """Give it a CPU to initialise with, until ``settle`` or the initialisation's time limit; a generic one until
+        it has been adopted and settles. Without the control group it has one since its creation (``init_cpus``).
         """
-        if cpus(self._memory_mb) >= INIT_CPUS:
-            return
-        if self._control is not None:
+        own = cpus(self._memory_mb)
+        self._set_cpu(max(own, INIT_CPUS))
+        if own < INIT_CPUS and self._adopt is None:
+            self._settle_timer = asyncio.get_running_loop().call_later(INIT_TIMEOUT_S, self.settle)
+
+    def _set_cpu(self, share: float) -> None:
+        if self._control is not None and share != self._cpus:
+            self._cpus = share
             with contextlib.suppress(CgroupError):  # ended already
-                self._control.set_cpu(INIT_CPUS)
-        self._settle_timer = asyncio.get_running_loop().call_later(INIT_TIMEOUT_S, self.settle)
+                self._control.set_cpu(share)
 
     def settle(self) -> None:
         """Initialisation is over: from now on the CPU share is the one that goes with the memory. Idempotent."""
@@ -170,8 +175,7 @@ class DockerProcess:
         self._settle_timer.cancel()
         self._settle_timer = None
         if self._control is not None:
-            with contextlib.suppress(CgroupError):
-                self._control.set_cpu(cpus(self._memory_mb))
+            self._set_cpu(cpus(self._memory_mb))
         elif self._killing is None:
             self._settling = asyncio.get_running_loop().create_task(self._settle_by_docker())
 
@@ -241,7 +245,7 @@ class DockerProcess:
                 self._log_sink(text)
 
     async def freeze(self) -> None:
-        """Stop all its tasks.
+        """Stop all its tasks. Returns when the kernel has been told: it stops each as soon as it next runs.
 
         Raises:
             DriverError: It has ended, or Docker can't.
@@ -250,7 +254,7 @@ class DockerProcess:
         self.settle()
         if self._control is not None:
             try:
-                await self._control.freeze()
+                self._control.freeze()
             except CgroupError as exc:
                 raise DriverError(f"container {self._parts.name} can't be frozen: {exc}") from exc
             return

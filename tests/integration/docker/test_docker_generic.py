@@ -21,6 +21,8 @@ from jupyter_lambda.sandbox.sandbox import Sandbox
 
 from .conftest import OBEDIENT, Bench
 
+pytestmark = pytest.mark.docker
+needs_root = pytest.mark.skipif("os.geteuid() != 0", reason="control groups and mounts need root")
 VARIABLES = {"LANG": "en_US.UTF-8", "TZ": ":UTC", "COLOUR": "blue", "AWS_SECRET_ACCESS_KEY": "hush"}
 #: All that a function can see of where it is.
 LOOK = """
@@ -94,6 +96,7 @@ async def test_several_layers(bench: Bench, layer: Path) -> None:
     assert await bench.run(box, "import shared, second; result = [shared.WHO, second.WHO]") == ["layer", "other"]
 
 
+@needs_root
 async def test_limits_are_the_functions(bench: Bench, api: docker.APIClient) -> None:
     """Memory and CPU, read from the control group; up, down, and enforced."""
     for memory_mb in (128, 3008):
@@ -112,6 +115,7 @@ async def test_limits_are_the_functions(bench: Bench, api: docker.APIClient) -> 
         await box.close()
 
 
+@needs_root
 async def test_peak_memory_is_the_functions(bench: Bench, tmp_path: Path) -> None:
     """What importing ahead used for a moment does not count."""
     box = await bench.sandboxes.prepare(generic(memory_mb=512))
@@ -232,6 +236,7 @@ async def test_a_frozen_one_can_be_adopted(bench: Bench) -> None:
     assert await bench.run(box, "result = 1") == 1
 
 
+@needs_root
 async def test_without_mounting(bench: Bench, layer: Path) -> None:
     """As for an engine that is not root: links into the slot, limits through Docker."""
     fresh = await bench.start(environment=VARIABLES, layer_dirs=(layer,))
@@ -252,6 +257,7 @@ async def test_egress(bench: Bench) -> None:
     assert await bench.run(box, "result = sorted(os.listdir('/sys/class/net'))") == ["eth0", "lo"]
 
 
+@needs_root
 async def test_nothing_is_mounted_on_the_host(make_bench: Callable[..., Bench], tmp_path: Path) -> None:
     """So that an engine that is killed leaves nothing to unmount."""
     bench = make_bench(tmp_path / "state")

@@ -103,6 +103,40 @@ async def test_freeze_stops_and_thaw_goes_on(bench: Any) -> None:
     assert ticks < frozen_s / 0.005 / 2 + 60, "it did not tick on while frozen"
 
 
+async def test_a_frozen_sandbox_uses_no_cpu(bench: Any) -> None:
+    """By the kernel's own account, though a thread of it spins."""
+    sandbox = await bench.start()
+    await bench.run(sandbox, "import threading; threading.Thread(target=lambda: exec('while True: pass')).start()")
+    group = bench.process(sandbox)._cgroup
+    pids = (group.memory / "cgroup.procs").read_text().split()
+
+    def used_ticks() -> int:
+        stats = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
+        return sum(int(stat[11]) + int(stat[12]) for stat in stats)
+
+    before = used_ticks()
+    while used_ticks() <= before:
+        await asyncio.sleep(0.02)
+    await sandbox.freeze()
+    while not group.frozen():
+        await asyncio.sleep(0.001)
+    before = used_ticks()
+    await asyncio.sleep(0.3)
+    assert used_ticks() == before
+    await sandbox.thaw()
+    while used_ticks() <= before:
+        await asyncio.sleep(0.02)
+
+
+async def test_freezing_what_has_ended(bench: Any, api: docker.APIClient) -> None:
+    sandbox = await bench.start()
+    await asyncio.to_thread(api.kill, f"jl-{sandbox.sandbox_id}")
+    await asyncio.wait_for(sandbox.exited, 10)
+    for act in (sandbox.freeze, sandbox.thaw):
+        with pytest.raises(DriverError, match="can't be"):
+            await act()
+
+
 async def test_killed_while_frozen(bench: Any, api: docker.APIClient) -> None:
     sandbox = await bench.start()
     await sandbox.freeze()

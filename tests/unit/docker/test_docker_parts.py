@@ -230,13 +230,14 @@ def test_a_cgroup_of_another_host_is_not_used(tmp_path: Path) -> None:
     assert locate(7, "abc", fake_proc(tmp_path, "0::/elsewhere\n", "")) is None
 
 
-async def test_cgroup_version_2_freezes(tmp_path: Path) -> None:
+def test_cgroup_version_2_freezes(tmp_path: Path) -> None:
     group(tmp_path, "cgroup.freeze", "cpu.max")
     (tmp_path / "cgroup.events").write_text("populated 1\nfrozen 1\n")
     (tmp_path / "memory.peak").write_text("1048577\n")
     cgroup = Cgroup(2, tmp_path, tmp_path, tmp_path)
-    await cgroup.freeze()
+    cgroup.freeze()
     assert (tmp_path / "cgroup.freeze").read_text() == "1"
+    assert cgroup.frozen()
     cgroup.thaw()
     assert (tmp_path / "cgroup.freeze").read_text() == "0"
     cgroup.set_cpu(0.5)
@@ -244,8 +245,35 @@ async def test_cgroup_version_2_freezes(tmp_path: Path) -> None:
     assert cgroup.memory_peak_bytes() == 1_048_577
     gone = Cgroup(2, tmp_path / "x", tmp_path / "x", tmp_path / "x")
     assert gone.memory_peak_bytes() is None
-    with pytest.raises(CgroupError):
-        gone.thaw()
+    for act in (gone.thaw, gone.freeze, gone.frozen, gone.first_pid, lambda: gone.set_memory(1, 2)):
+        with pytest.raises(CgroupError):
+            act()
+
+
+def test_cgroup_version_2_limits(tmp_path: Path) -> None:
+    group(tmp_path, "memory.max", "cpu.weight", "cgroup.procs")
+    (tmp_path / "cgroup.procs").write_text("17\n4\n")
+    cgroup = Cgroup(2, tmp_path, tmp_path, tmp_path)
+    cgroup.set_memory(5, 7)
+    assert (tmp_path / "memory.max").read_text() == "5"
+    cgroup.set_shares(1024)
+    assert (tmp_path / "cpu.weight").read_text() == "39"  # what runc makes of Docker's default
+    assert cgroup.first_pid() == 17
+
+
+@pytest.mark.parametrize("before", [1, 9])
+def test_cgroup_version_1_limits(tmp_path: Path, before: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel refuses a limit of memory that is over the one of memory and swap."""
+    names = ["memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "memory.max_usage_in_bytes"]
+    group(tmp_path, *names)
+    written: list[str] = []
+    write = Cgroup._write
+    monkeypatch.setattr(
+        Cgroup, "_write", staticmethod(lambda path, text: (written.append(path.name), write(path, text)))
+    )
+    Cgroup(1, tmp_path, tmp_path, tmp_path).set_memory(5, before)
+    assert written == ([names[1], names[0]] if before < 5 else names[:2]) + names[2:]
+    assert [(tmp_path / name).read_text() for name in names] == ["5", "5", "0"]
 
 
 # --- layout
