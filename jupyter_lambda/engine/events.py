@@ -25,6 +25,7 @@ from jupyter_lambda.model.function import EventInvokeConfig, FunctionVersion
 from jupyter_lambda.model.invocation import AsyncEvent, Invocation, InvocationRecord, InvocationResult
 
 from .metrics import Metrics
+from .pacing import LOOK_EVERY_S, Pace
 from .settings import EngineSettings
 
 if TYPE_CHECKING:
@@ -69,6 +70,8 @@ class EventWorker:
         self._resolve = resolve
         self._spawn = spawn
         self._clock = clock
+        self._pace = Pace()
+        self._now_s = asyncio.get_running_loop().time
         self._wake = asyncio.Event()
         self._stopping = False
         self._in_flight = 0
@@ -78,6 +81,7 @@ class EventWorker:
     async def enqueue(self, event: AsyncEvent) -> None:
         """Returns once the event is committed to disk."""
         await self._store.events.enqueue(event)
+        self._pace.arrived()
         self._metrics.event_received(event.function_name, event.enqueued_s)
         self._wake.set()
 
@@ -100,7 +104,11 @@ class EventWorker:
             log.info("%d asynchronous events of an earlier engine go on", taken)
         while not self._stopping:
             self._wake.clear()
-            if not await self._take():
+            flooded = self._pace.flooded(self._now_s())
+            taken = await self._take()
+            if flooded:
+                await asyncio.sleep(LOOK_EVERY_S)
+            elif not taken:
                 await self._sleep()
 
     async def _sleep(self) -> None:
@@ -117,7 +125,7 @@ class EventWorker:
 
     async def _take(self) -> int:
         """Lease as many due events as may run, and begin them; returns how many."""
-        room = self._settings.event_concurrency - self._in_flight
+        room = self._pace.allowance(self._now_s(), self._settings.event_concurrency - self._in_flight)
         if room <= 0:
             return 0
         self._idle.clear()  # what is being leased is in flight: ``stop`` must wait for it
