@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_lambda import __version__
-from jupyter_lambda.engine.metrics import Totals
+from jupyter_lambda.engine.counters import Totals
 from jupyter_lambda.engine.service import LambdaService
 from jupyter_lambda.http1 import Request, Response
 from jupyter_lambda.model.statistics import bucket_middle

@@ -12,11 +12,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from jupyter_lambda.model.invocation import InvocationRecord
 from jupyter_lambda.model.statistics import BUCKETS_PER_E, ZERO_BUCKET, StatisticSet
-from jupyter_lambda.store.metrics import EXECUTED, FUNCTION, LAMBDA, RESOURCE, MetricKey
+from jupyter_lambda.store.metrics import EXECUTED, FUNCTION, LAMBDA, OWN, PROVISIONED_GB_S, RESOURCE, MetricKey
+
+from .counters import Flights, Runs, Samples, Totals, duration, shares
 
 #: Metric → its unit. Every name that AWS documents and that is counted here.
 UNITS = {
@@ -44,86 +45,6 @@ _log = math.log
 _floor = math.floor
 
 
-class _Runs:
-    """Invocations of one minute, function, resource and version."""
-
-    __slots__ = ("errors", "histogram", "invocations", "maximum", "minimum", "minute", "throttles", "total_ms")
-
-    def __init__(self, minute: int) -> None:
-        self.minute = minute
-        self.invocations = self.errors = self.throttles = 0
-        self.total_ms = 0.0
-        self.minimum, self.maximum = math.inf, -math.inf
-        self.histogram: dict[int, float] = {}
-
-
-class _Flights:
-    """Events that are being processed at once: now, and in the samples of one minute."""
-
-    __slots__ = ("largest", "minute", "running", "samples", "smallest", "total")
-
-    def __init__(self) -> None:
-        self.running = 0
-        self.reset(0)
-
-    def reset(self, minute: int) -> None:
-        """Begin a minute."""
-        self.minute = minute
-        self.samples = self.total = self.largest = 0
-        self.smallest = 1 << 60
-
-    def begin(self) -> None:
-        """One more, which is a sample."""
-        self.running = running = self.running + 1
-        self.samples += 1
-        self.total += running
-        if running > self.largest:
-            self.largest = running
-        if running < self.smallest:
-            self.smallest = running
-
-    def counted(self) -> StatisticSet:
-        """The samples."""
-        return StatisticSet(float(self.samples), float(self.total), float(self.smallest), float(self.largest))
-
-
-class _Samples:
-    """Values of one metric, function and minute."""
-
-    __slots__ = ("counted", "minute")
-
-    def __init__(self, minute: int) -> None:
-        self.minute = minute
-        self.counted = StatisticSet(histogram={})
-
-    def add(self, value: float) -> None:
-        """One value that is not negative."""
-        counted = self.counted
-        counted.samples += 1.0
-        counted.total += value
-        if value < counted.minimum:
-            counted.minimum = value
-        if value > counted.maximum:
-            counted.maximum = value
-        histogram = counted.histogram
-        assert histogram is not None
-        bucket = _floor(_log(value) * BUCKETS_PER_E) if value > 0.0 else ZERO_BUCKET
-        histogram[bucket] = histogram.get(bucket, 0.0) + 1.0
-
-
-@dataclass(slots=True)
-class Totals:
-    """What one function did since the engine's start; for counters that only grow."""
-
-    invocations: int = 0
-    errors: int = 0
-    throttles: int = 0
-    cold: int = 0
-    billed_ms: int = 0
-    gb_s: float = 0.0
-    duration: StatisticSet = field(default_factory=StatisticSet)
-
-
 #: A resource's dimensions: function name, resource, executed version.
 _Place = tuple[str, str, str]
 #: Metric and minute.
@@ -135,16 +56,24 @@ class Metrics:
 
     Args:
         clock: Seconds since the epoch.
+        is_reserved: Whether a function has concurrency reserved for it.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, clock: Callable[[], float] = time.time, *, is_reserved: Callable[[str], bool] = lambda _: False
+    ) -> None:
         self._clock = clock
-        self._runs: dict[tuple[str, str], _Runs] = {}
+        self._is_reserved = is_reserved
+        #: Concurrency of the account that is set aside: reserved, and provisioned where nothing is reserved.
+        self.allocated = 0
+        self._runs: dict[tuple[str, str], Runs] = {}
         self._places: dict[tuple[str, str], _Place] = {}
-        self._past: list[tuple[tuple[str, str], _Runs]] = []
-        self._flights: dict[str, _Flights] = {}
-        self._every = _Flights()
-        self._samples: dict[tuple[str, str], _Samples] = {}
+        self._past: list[tuple[tuple[str, str], Runs]] = []
+        self._flights: dict[str, Flights] = {}
+        self._every = Flights()
+        #: Those without a reservation; counted apart once there are others.
+        self._unreserved: Flights | None = None
+        self._samples: dict[tuple[str, str], Samples] = {}
         self._waiting: dict[_Slot, StatisticSet] = {}
         self._cold: dict[str, tuple[int, int, float]] = {}
         #: Function → totals since the start.
@@ -160,18 +89,25 @@ class Metrics:
         every = self._every
         flights = self._flights.get(function_name)
         if flights is None:
-            flights = self._flights[function_name] = _Flights()
+            flights = self._flights[function_name] = Flights(reserved=self._is_reserved(function_name))
+            if flights.reserved and self._unreserved is None:
+                self._part_unreserved(minute)
         if flights.minute != minute:
             self._fold_flights(function_name, flights, minute)
         if every.minute != minute:
             self._fold_flights(None, every, minute)
         flights.begin()
         every.begin()
+        if self._unreserved is not None and not flights.reserved:
+            self._unreserved.begin()
 
     def end(self, function_name: str) -> None:
         """It has finished, one way or the other."""
-        self._flights[function_name].running -= 1
+        flights = self._flights[function_name]
+        flights.running -= 1
         self._every.running -= 1
+        if self._unreserved is not None and not flights.reserved:
+            self._unreserved.running -= 1
 
     def invocation(self, record: InvocationRecord, invoked_arn: str) -> None:
         """An invocation has ended; one that the engine itself failed is none, as on AWS.
@@ -233,15 +169,15 @@ class Metrics:
         share = in_use / initialized if initialized else 0.0
         self.sample("ProvisionedConcurrencyUtilization", function_name, share, resource=resource)
 
+    def provisioned_gb_s(self, function_name: str, gb_s: float) -> None:
+        """What provisioned environments took, used or not; charged apart."""
+        key = MetricKey(OWN, PROVISIONED_GB_S, ((FUNCTION, function_name),), "None")
+        self._put(key, int(self._clock()) // 60, StatisticSet.of(gb_s))
+
     def provisioned_invocation(self, function_name: str, qualifier: str, *, spillover: bool) -> None:
         """An invocation of a qualifier with provisioned concurrency ran on it, or beside it."""
         name = "ProvisionedConcurrencySpilloverInvocations" if spillover else "ProvisionedConcurrencyInvocations"
         self.sample(name, function_name, 1.0, resource=f"{function_name}:{qualifier}")
-
-    def account(self, *, unreserved: int, claimed: int) -> None:
-        """The account's concurrency: what runs without a reservation, and what can't be had any more."""
-        for name, value in (("UnreservedConcurrentExecutions", unreserved), ("ClaimedAccountConcurrency", claimed)):
-            self._put(MetricKey(LAMBDA, name, (), UNITS[name]), int(self._clock()) // 60, StatisticSet.of(value))
 
     def sample(self, name: str, function_name: str, value: float, *, resource: str | None = None) -> None:
         """One value of a metric: of the function, of its version or alias where one is named, and of the account."""
@@ -282,13 +218,13 @@ class Metrics:
 
     # --- inside
 
-    def _at(self, key: tuple[str, str], minute: int) -> _Runs:
+    def _at(self, key: tuple[str, str], minute: int) -> Runs:
         runs = self._runs.get(key)
         if runs is not None and runs.minute == minute:
             return runs
         if runs is not None:
             self._past.append((key, runs))
-        runs = self._runs[key] = _Runs(minute)
+        runs = self._runs[key] = Runs(minute)
         return runs
 
     def _quick(self, name: str, function_name: str, value: float, now_s: float) -> None:
@@ -297,19 +233,43 @@ class Metrics:
         if samples is None or samples.minute != minute:
             if samples is not None:
                 self._fold_samples(key, samples)
-            samples = self._samples[key] = _Samples(minute)
+            samples = self._samples[key] = Samples(minute)
         samples.add(value)
 
-    def _fold_samples(self, key: tuple[str, str], samples: _Samples) -> None:
+    def _fold_samples(self, key: tuple[str, str], samples: Samples) -> None:
         name, function_name = key
         for dimensions in (((FUNCTION, function_name),), ()):
             self._put(MetricKey(LAMBDA, name, dimensions, UNITS[name]), samples.minute, samples.counted)
 
-    def _fold_flights(self, function_name: str | None, flights: _Flights, minute: int) -> None:
+    def _part_unreserved(self, minute: int) -> None:
+        """From now on a function with a reservation is among those that run."""
+        self._fold_flights(None, self._every, minute)
+        self._unreserved = Flights()
+        self._unreserved.reset(minute)
+        self._unreserved.running = sum(one.running for one in self._flights.values() if not one.reserved)
+
+    def _fold_unreserved(self, counted: StatisticSet, minute: int) -> None:
+        """The account's metrics of what runs without a reservation, and of what nobody else can have."""
+        claimed, more = StatisticSet(), self.allocated
+        claimed.add(counted)
+        claimed.total += claimed.samples * more
+        claimed.minimum += more
+        claimed.maximum += more
+        for name, one in (("UnreservedConcurrentExecutions", counted), ("ClaimedAccountConcurrency", claimed)):
+            self._put(MetricKey(LAMBDA, name, (), UNITS[name]), minute, one)
+
+    def _fold_flights(self, function_name: str | None, flights: Flights, minute: int) -> None:
         if flights.samples:
             dimensions = () if function_name is None else ((FUNCTION, function_name),)
             key = MetricKey(LAMBDA, "ConcurrentExecutions", dimensions, "Count")
             self._put(key, flights.minute, flights.counted())
+            if function_name is None:
+                apart = self._unreserved
+                counted = flights.counted() if apart is None else apart.counted()
+                if counted.samples:
+                    self._fold_unreserved(counted, flights.minute)
+                if apart is not None:
+                    apart.reset(minute)
         flights.reset(minute)
 
     def _put(self, key: MetricKey, minute: int, counted: StatisticSet) -> None:
@@ -328,6 +288,8 @@ class Metrics:
             self._fold_flights(name, flights, flights.minute)
             if not flights.running:
                 del self._flights[name]
+        if self._unreserved is not None and not any(flights.reserved for flights in self._flights.values()):
+            self._unreserved = None
         runs = self._past + list(self._runs.items())
         self._past, self._runs = [], {}
         for key, counted in runs:
@@ -339,7 +301,7 @@ class Metrics:
             totals.invocations += counted.invocations
             totals.errors += counted.errors
             totals.throttles += counted.throttles
-            totals.duration.add(_duration(counted))
+            totals.duration.add(duration(counted))
         for name, (cold, billed_ms, gb_s) in self._cold.items():
             totals = self._totals_of(name)
             totals.cold += cold
@@ -354,34 +316,17 @@ class Metrics:
             found = self.totals.setdefault(name, Totals())
         return found
 
-    def _fold_into(self, dimensions: tuple[tuple[str, str], ...], runs: _Runs) -> None:
+    def _fold_into(self, dimensions: tuple[tuple[str, str], ...], runs: Runs) -> None:
         attempts = float(runs.invocations + runs.throttles)
         found = {
-            "Throttles": _shares(runs.throttles, attempts),
-            "Invocations": _shares(runs.invocations, float(runs.invocations)),
-            "Errors": _shares(runs.errors, float(runs.invocations)),
-            "Duration": _duration(runs),
+            "Throttles": shares(runs.throttles, attempts),
+            "Invocations": shares(runs.invocations, float(runs.invocations)),
+            "Errors": shares(runs.errors, float(runs.invocations)),
+            "Duration": duration(runs),
         }
         for name, counted in found.items():
             if counted.samples:
                 self._put(MetricKey(LAMBDA, name, dimensions, UNITS[name]), runs.minute, counted)
-
-
-def _shares(count: int, samples: float) -> StatisticSet:
-    """So many ones among zeros."""
-    if not samples:
-        return StatisticSet()
-    counted = StatisticSet(samples, float(count), 1.0 if count == samples else 0.0, 1.0 if count else 0.0)
-    counted.histogram = {}
-    if count < samples:
-        counted.histogram[ZERO_BUCKET] = samples - count
-    if count:
-        counted.histogram[0] = float(count)
-    return counted
-
-
-def _duration(runs: _Runs) -> StatisticSet:
-    return StatisticSet(float(runs.invocations), runs.total_ms, runs.minimum, runs.maximum, dict(runs.histogram))
 
 
 def _place(invoked_arn: str, version: str) -> _Place:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from jupyter_lambda.errors import LambdaError
@@ -14,10 +14,12 @@ from .metrics import Metrics
 if TYPE_CHECKING:
     from jupyter_lambda.store import Store
 
+    from .provisioned import Allocation
+
 log = logging.getLogger(__name__)
 
-#: Seconds after a minute's end at which its metrics are written.
-_AFTER_S = 1.0
+#: Seconds after a minute's end at which its metrics are written, and before it at which what lasts is sampled.
+_AFTER_S, _BEFORE_S = 1.0, 1.0
 #: Seconds between two looks for rows and log lines that are too old.
 _ROLL_EVERY_S = 3600.0
 
@@ -34,15 +36,37 @@ def write(metrics: Metrics, store: Store) -> None:
         log.warning("metrics are not written: %s", error)
 
 
-async def keep(metrics: Metrics, store: Store, clock: Callable[[], float]) -> None:
-    """Until cancelled: write each minute after its end, and once an hour look after what is old."""
+async def keep(metrics: Metrics, store: Store, clock: Callable[[], float], sample: Callable[[], None]) -> None:
+    """Until cancelled: write each minute after its end, and once an hour look after what is old.
+
+    Args:
+        sample: Tells ``metrics`` of what lasts; called shortly before each minute's end.
+    """
     rolled_s = 0.0
     while True:
         if clock() - rolled_s >= _ROLL_EVERY_S:
             rolled_s = clock()
             await _forget(store, rolled_s)
-        await asyncio.sleep(60.0 - clock() % 60.0 + _AFTER_S)
+        await asyncio.sleep(60.0 - (clock() + _BEFORE_S) % 60.0)
+        sample()
+        await asyncio.sleep(_BEFORE_S + _AFTER_S)
         write(metrics, store)
+
+
+def sample_provisioned(
+    metrics: Metrics, allocations: Iterable[Allocation], memory_mb: Callable[[str, str], int]
+) -> None:
+    """Tell the metrics of the environments that are kept initialised, as of one minute.
+
+    Args:
+        memory_mb: Of a function's qualifier.
+    """
+    for one in allocations:
+        name, qualifier = one.config.function_name, one.config.qualifier
+        if not one.allocated:
+            continue
+        metrics.provisioned(name, qualifier, in_use=one.allocated - one.available, initialized=one.allocated)
+        metrics.provisioned_gb_s(name, one.allocated * memory_mb(name, qualifier) / 1024 * 60)
 
 
 async def _forget(store: Store, now_s: float) -> None:

@@ -25,7 +25,7 @@ from .events import EventWorker
 from .invoker import Invoker
 from .lifecycle import Lifecycle
 from .metrics import Metrics
-from .observing import keep, write
+from .observing import keep, sample_provisioned, write
 from .pool import Pool, PoolLimits
 from .provisioned import Allocation
 from .runtimes import Runtimes
@@ -65,7 +65,7 @@ class LambdaService:
         self.clock = clock
         self.draining = False
         self.started_s = clock()
-        self.metrics = Metrics(clock)
+        self.metrics = Metrics(clock, is_reserved=self._is_reserved)
         self._sandboxes = sandboxes
         self._random = random.Random()  # noqa: S311 - shares of traffic, not secrets
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -119,7 +119,7 @@ class LambdaService:
         )
         self._spawn(self._events.work(), name="asynchronous events")
         self._spawn(self._collect(), name="collection of unused packages")
-        self._spawn(keep(self.metrics, self.store, self.clock), name="metrics")
+        self._spawn(keep(self.metrics, self.store, self.clock, self._sample), name="metrics")
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
@@ -149,6 +149,24 @@ class LambdaService:
                 if freed:
                     log.info("removed %d bytes of packages that nothing used", freed)
             await asyncio.sleep(_COLLECT_EVERY_S)
+
+    def _is_reserved(self, name: str) -> bool:
+        function = self.store.functions.get(name)
+        return function is not None and function.reserved_concurrency is not None
+
+    def _sample(self) -> None:
+        """What lasts, told to the metrics once a minute."""
+
+        def memory_mb(name: str, qualifier: str) -> int:
+            try:
+                return self.resolve(FunctionName(name), qualifier).memory_mb
+            except ResourceNotFoundException:
+                return 0
+
+        allocations = self.allocations()
+        apart = sum(one.allocated for one in allocations if not self._is_reserved(one.config.function_name))
+        self.metrics.allocated = self.store.functions.total_reserved() + apart
+        sample_provisioned(self.metrics, allocations, memory_mb)
 
     def _spawn(self, work: Coroutine[Any, Any, Any], *, name: str) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(work, name=name)

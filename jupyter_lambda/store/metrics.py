@@ -25,6 +25,8 @@ TIERS = ((60, 15 * 86_400), (300, 63 * 86_400), (3600, 455 * 86_400))
 _ROLL_CHUNK = 200
 #: Namespace of the engine's own metrics.
 LAMBDA = "AWS/Lambda"
+#: Namespace of what AWS has no metric of, and its one metric: memory of provisioned environments times time.
+OWN, PROVISIONED_GB_S = "jupyter_lambda", "ProvisionedGBSeconds"
 FUNCTION, RESOURCE, EXECUTED = "FunctionName", "Resource", "ExecutedVersion"
 
 Dimensions = Mapping[str, str]
@@ -128,6 +130,16 @@ class Metrics(Part):
             [*parameters, limit],
         )
         return [Metric(row[0], row[1], row[2], json.loads(row[3]), row[4], row[5]) for row in rows]
+
+    def daily_totals(self, namespace: str, name: str, since_s: float) -> list[tuple[str, int, float]]:
+        """Function, day since the epoch (UTC) and sum of a metric with the dimension FunctionName alone."""
+        rows = self._database.query(
+            "SELECT m.dimensions, p.start_s / 86400, sum(p.total) FROM metric m "
+            "JOIN metric_period p ON p.metric = m.id "
+            "WHERE m.namespace = ? AND m.name = ? AND p.start_s >= ? GROUP BY 1, 2",
+            (namespace, name, since_s),
+        )
+        return [(json.loads(row[0])[FUNCTION], row[1], row[2]) for row in rows]
 
     def count(self) -> int:
         """How many metrics were ever kept; at least as many as there are."""
