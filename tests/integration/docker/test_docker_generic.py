@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -268,3 +269,41 @@ async def test_nothing_is_mounted_on_the_host(make_bench: Callable[..., Bench], 
         assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text()  # noqa: ASYNC240
     finally:
         await bench.close()
+
+
+KILLED_ENGINE = """
+import asyncio, os, pathlib, signal, sys
+sys.path.insert(0, {root!r})
+from tests.integration.docker import test_docker_generic as t
+from tests.integration.docker.conftest import Bench
+
+async def main():
+    bench = Bench(pathlib.Path({state!r}), {installation!r})
+    await bench.driver.open()
+    waiting, adopted = [await bench.sandboxes.prepare(t.generic()) for _ in "12"]
+    await t.adopt(bench, adopted)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+asyncio.run(main())
+"""
+
+
+@needs_root
+async def test_a_killed_engine_leaves_nothing_mounted(
+    make_bench: Callable[..., Bench], api: docker.APIClient, tmp_path: Path
+) -> None:
+    state, installation = tmp_path / "killed", secrets.token_hex(16)
+    root = str(Path(__file__).parents[3])
+    source = KILLED_ENGINE.format(root=root, state=str(state), installation=installation)
+    killed = await asyncio.create_subprocess_exec(sys.executable, "-c", source)
+    assert await killed.wait() == -signal.SIGKILL
+    heir = make_bench(state, installation)
+    label = f"jupyter-lambda.installation={installation}"
+    # At once, before anybody has swept.
+    assert str(state) not in Path("/proc/self/mountinfo").read_text()  # noqa: ASYNC240
+    await heir.driver.open()
+    try:
+        assert api.containers(all=True, filters={"label": label}) == []
+        assert list((state / "sandboxes").iterdir()) == []
+    finally:
+        await heir.close()
