@@ -97,6 +97,10 @@ class Admin:
         """Invocations, errors, throttles, GB-seconds and price by function."""
         return self.call("GET", "/stats", function=function, since=since_s)
 
+    def bill(self, *, since_s: float, by: str = "function") -> dict[str, Any]:
+        """Lines by function, by day or by both, their total, and the prices they were computed with."""
+        return self.call("GET", "/bill", since=since_s, by=by)
+
     def invocations(
         self,
         function: str | None = None,

@@ -84,11 +84,46 @@ class LambdaEngine(Configurable):
     price_request = Float(
         0.0000002, min=0, help="US dollars for one request. Default: AWS's, 0.20 dollars a million."
     ).tag(config=True)
+    price_provisioned_gb_s = Float(
+        0.0000041667,
+        min=0,
+        help="US dollars for a GB-second of provisioned concurrency, used or not. Default: AWS's for x86_64 in "
+        "us-east-1.",
+    ).tag(config=True)
     keep_alive_s = Float(
         600.0,
         min=0,
-        help="Seconds after which an idle environment is stopped. Default 600: long enough to stay warm while one "
-        "writes the next cell, short enough to give memory back.",
+        help="Seconds after which an idle environment is stopped, as long as nothing better is learned of its function "
+        "(keep_alive_learned). Default 600: long enough to stay warm while one writes the next cell, short enough to "
+        "give memory back.",
+    ).tag(config=True)
+    keep_alive_learned = Bool(
+        True,
+        help="Whether an idle environment is kept for as long as its function's arrivals make likely to be of use, "
+        "and started again ahead of a call that is foreseen. Default True; False: keep_alive_s for all.",
+    ).tag(config=True)
+    keep_alive_min_s = Float(
+        60.0,
+        min=0,
+        help="Seconds: the shortest keep-alive that is learned. Default 60: a break in a burst ends nothing.",
+    ).tag(config=True)
+    keep_alive_max_s = Float(
+        14_400.0,
+        min=0,
+        help="Seconds: the longest keep-alive that is learned. Default 14400: what comes less often than every four "
+        "hours pays for its start.",
+    ).tag(config=True)
+    patience = Float(
+        1.0,
+        min=0,
+        help="How many starts' time an invocation may wait for a busy environment, where that is likely to be free "
+        "sooner than a new one is up. Default 1. 0: one start for every waiting invocation, as AWS does.",
+    ).tag(config=True)
+    starts_at_once = Int(
+        2,
+        min=1,
+        help="Starts of containers in flight beyond which those ahead of need wait. Default 2: more only delay each "
+        "other on a small machine.",
     ).tag(config=True)
     memory_budget_mb = Int(
         None,
@@ -187,9 +222,19 @@ class LambdaEngine(Configurable):
     ).tag(config=True)
     function_permissions = List(
         Unicode(),
-        default_value=["lambda:InvokeFunction", "lambda:InvokeAsync", "lambda:Get*", "lambda:List*"],
+        default_value=[
+            "lambda:InvokeFunction",
+            "lambda:InvokeAsync",
+            "lambda:Get*",
+            "lambda:List*",
+            "cloudwatch:PutMetricData",
+            "cloudwatch:GetMetric*",
+            "cloudwatch:ListMetrics",
+            "logs:Describe*",
+            "logs:GetLogEvents",
+        ],
         help="Actions that functions may call with their own credentials; * at the end matches any rest. Default: "
-        "invoke and read, so that one function can call another but none can change any.",
+        "invoke, read and publish metrics, so that one function can call another but none can change any.",
     ).tag(config=True)
     allowed_hosts = List(
         Unicode(),

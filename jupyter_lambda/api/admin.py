@@ -10,10 +10,12 @@ import json
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
-from typing import Any, get_args
+from typing import Any, cast, get_args
 from urllib.parse import parse_qs
 
+from jupyter_lambda.engine.bill import By, bill
 from jupyter_lambda.engine.metering import Price
+from jupyter_lambda.engine.observing import write
 from jupyter_lambda.engine.service import LambdaService
 from jupyter_lambda.errors import (
     InvalidParameterValueException,
@@ -116,6 +118,16 @@ class Admin:
                 row["first_s"] = None
         return {"functions": functions}
 
+    async def _bill(self, query: Query, labels: dict[str, str]) -> dict[str, Any]:
+        by = query.text("by") or "function"
+        if by not in get_args(By):
+            raise InvalidParameterValueException(f"by must be one of {', '.join(get_args(By))}.")
+        write(self._service.metrics, self._service.store)
+        await self._service.store.ledger.flush()
+        return bill(
+            self._service.settings, self._service.store, since_s=query.number("since") or 0.0, by=cast("By", by)
+        )
+
     async def _invocations(self, query: Query, labels: dict[str, str]) -> dict[str, Any]:
         status = query.text("status")
         if status is not None and status not in _STATUSES:
@@ -184,6 +196,7 @@ class Admin:
 _ROUTES: tuple[tuple[str, str, Route], ...] = (
     ("GET", "status", Admin._status),
     ("GET", "stats", Admin._stats),
+    ("GET", "bill", Admin._bill),
     ("GET", "invocations", Admin._invocations),
     ("GET", "invocations/{RequestId}", Admin._invocation),
     ("DELETE", "invocations/{RequestId}", Admin._stop),

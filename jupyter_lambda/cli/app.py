@@ -35,6 +35,7 @@ class LambdaApp(LambdaCommand):
         "doctor": (_HERE + "doctor.DoctorCommand", "Check Docker, limits, disk and Python, and say what to do."),
         "list": (_HERE + "functions.ListCommand", "List functions with their counts, errors, GB-seconds and price."),
         "invoke": (_HERE + "functions.InvokeCommand", "Invoke a function."),
+        "bill": (_HERE + "bill.BillCommand", "Show what functions would have cost on AWS, by function and day."),
         "logs": (_HERE + "logs.LogsCommand", "Show or follow a function's log."),
     }
 

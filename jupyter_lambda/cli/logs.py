@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import difflib
+import sys
 import time
 from datetime import datetime
 from typing import Any
 
 from traitlets import Bool, Int, Unicode
 
-from jupyter_lambda.client import Admin
+from jupyter_lambda.client import Admin, lambda_client
+from jupyter_lambda.errors import ResourceNotFoundException
 
-from .command import LambdaCommand
+from .command import LambdaCommand, aws_errors
 from .functions import duration_s
 
 #: Seconds between looks while following.
@@ -52,6 +55,8 @@ class LogsCommand(LambdaCommand):
         admin = Admin(self.connection())
         since_s = time.time() - duration_s(self.since) if self.since else None
         shown = self._look(admin, since_s)
+        if not shown:
+            self._explain(admin)
         for line in shown:
             print(_text(line))
         while self.follow:
@@ -65,6 +70,31 @@ class LogsCommand(LambdaCommand):
             if fresh:
                 shown = [*known, *fresh]
         return 0
+
+    def _explain(self, admin: Admin) -> None:
+        """Say why there is nothing to show, on standard error.
+
+        Raises:
+            ResourceNotFoundException: There is no such function, or no such invocation.
+        """
+        name = self.extra_args[0]
+        with aws_errors():
+            pages = lambda_client(self.connection()).get_paginator("list_functions").paginate()
+            names = [str(function["FunctionName"]) for page in pages for function in page["Functions"]]
+        if name not in names:
+            near = difflib.get_close_matches(name, names, 1)
+            there = f"; there are {', '.join(names[:10])}" if names else "; none is deployed yet"
+            raise ResourceNotFoundException(
+                f"there is no function {name}" + (f"; did you mean {near[0]}?" if near else there)
+            )
+        if self.request_id:
+            record = admin.invocation(self.request_id)  # raises where none is known
+            if record.get("function_name") != name:
+                raise ResourceNotFoundException(
+                    f"{self.request_id} is an invocation of {record.get('function_name')}, not of {name}"
+                )
+        chosen = self.request_id or self.since or self.pattern
+        print(f"{name} wrote nothing that matches" if chosen else f"{name} wrote nothing yet", file=sys.stderr)
 
     def _look(self, admin: Admin, since_s: float | None) -> list[dict[str, Any]]:
         return admin.logs(

@@ -24,8 +24,18 @@ class EngineSettings:
     #: Price of a GB-second and of one request (AWS, x86_64, us-east-1, first tier).
     price_gb_s: float = 0.0000166667
     price_request: float = 0.0000002
-    #: An idle environment is stopped after this long.
+    #: Price of a GB-second of provisioned concurrency (the same).
+    price_provisioned_gb_s: float = 0.0000041667
+    #: An idle environment is stopped after this long, while nothing better is learned of its function.
     keep_alive_s: float = 600.0
+    #: Whether keep-alive follows each function's arrivals, and the bounds of what is learned.
+    keep_alive_learned: bool = True
+    keep_alive_min_s: float = 60.0
+    keep_alive_max_s: float = 14_400.0
+    #: A busy environment is waited for at most this many starts' time before another is started; 0: never.
+    patience: float = 1.0
+    #: Starts from nothing beyond which those ahead of need wait.
+    starts_at_once: int = 2
     #: Memory that all environments together may be promised; None: three quarters of the host's.
     memory_budget_mb: int | None = None
     #: An invocation waits this long for an environment before it is throttled.
@@ -60,6 +70,11 @@ class EngineSettings:
         "lambda:InvokeAsync",
         "lambda:Get*",
         "lambda:List*",
+        "cloudwatch:PutMetricData",
+        "cloudwatch:GetMetric*",
+        "cloudwatch:ListMetrics",
+        "logs:Describe*",
+        "logs:GetLogEvents",
     )
     #: Host names, besides loopback's, under which the endpoint may be addressed.
     allowed_hosts: tuple[str, ...] = ()

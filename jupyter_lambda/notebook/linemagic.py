@@ -82,9 +82,17 @@ def _map(shell: Any, arguments: argparse.Namespace) -> Any:
 
 
 def _logs(shell: Any, arguments: argparse.Namespace) -> Any:
-    return handle(shell, arguments.name).logs(
+    function = handle(shell, arguments.name)
+    found = function.logs(
         request_id=arguments.request_id, since_s=arguments.since, pattern=arguments.pattern, limit=arguments.limit
     )
+    if not found and arguments.request_id and function.engine.admin is not None:
+        admin = function.engine.admin
+        record = _asked(lambda: admin.invocation(arguments.request_id))  # says so where no such invocation is known
+        owner = record.get("function_name", arguments.name)
+        if owner != arguments.name:
+            raise NotebookError(f"{arguments.request_id} is an invocation of {owner}, not of {arguments.name}")
+    return found
 
 
 def _config(shell: Any, arguments: argparse.Namespace) -> Any:
@@ -222,6 +230,15 @@ def _stats_row(one: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
+def _bill(shell: Any, arguments: argparse.Namespace) -> Any:
+    import time
+
+    from . import billing
+
+    engine = _engine_with_routes("bill")
+    return billing.shown(_asked(lambda: engine.admin.bill(since_s=time.time() - arguments.since, by=arguments.by)))
+
+
 def _stop(shell: Any, arguments: argparse.Namespace) -> None:
     engine = _engine_with_routes("stop")
     if _UUID.fullmatch(arguments.name):
@@ -273,6 +290,7 @@ COMMANDS: dict[str, Callable[[Any, argparse.Namespace], Any]] = {
     "versions": _versions,
     "rollback": _rollback,
     "stats": _stats,
+    "bill": _bill,
     "stop": _stop,
     "doctor": _doctor,
     "help": _help,

@@ -216,6 +216,11 @@ def _stats(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--since", type=_seconds, metavar="AGO", help="how far back: 5m, 2h, 1d (default: all)")
 
 
+def _bill(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--since", type=_seconds, metavar="AGO", default=7 * 86_400.0, help="how far back (7d)")
+    parser.add_argument("--by", choices=("function", "day", "both"), default="function", help="what lines are for")
+
+
 def _stop(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME_OR_REQUEST_ID", help="all that run of a function, or one invocation")
 
@@ -241,6 +246,7 @@ _DEFINITIONS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] =
     "versions": ("the published versions", _versions),
     "rollback": ("put an earlier version's code and configuration back", _rollback),
     "stats": ("calls, errors, GB-seconds and price", _stats),
+    "bill": ("what AWS would charge, by function or day", _bill),
     "stop": ("stop what is running", _stop),
     "doctor": ("check the engine and say what to do about each finding", _doctor),
     "help": ("this overview, or the help of one subcommand", _help),

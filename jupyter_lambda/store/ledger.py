@@ -188,6 +188,18 @@ class Ledger:
         )
         return [FunctionStats(*row) for row in rows]
 
+    def daily(self, since_s: float) -> list[tuple[str, int, int, int, int, float]]:
+        """Function, day since the epoch (UTC), invocations, errors, billed milliseconds and GB-seconds.
+
+        Args:
+            since_s: Counted from the beginning of the hour this falls into.
+        """
+        return self._database.query(
+            "SELECT function_name, hour / 24, sum(invocations), sum(errors), sum(billed_ms), sum(gb_s) FROM usage "
+            "WHERE hour >= ? AND invocations > 0 GROUP BY 1, 2",
+            (int(since_s // 3600),),
+        )
+
     def write(self, connection: sqlite3.Connection, records: Sequence[InvocationRecord]) -> None:
         """Write records and their sums in the transaction under way; for jobs of the writer's thread."""
         insert_rows(connection, _TABLE, [_values(record) for record in records])
