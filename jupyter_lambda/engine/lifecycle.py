@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 #: Bytes of what an environment writes outside invocations that are kept to explain a failed initialisation.
 _INIT_OUTPUT_MAX_BYTES = 64 * 1024
+#: Seconds between two ticks of the pool at least.
+_TICK_MIN_S = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,16 +119,19 @@ class Lifecycle:
         return self.warm.kinds(key, version)
 
     def execute(self, instructions: Iterable[Instruction]) -> None:
-        """Carry out what the pool says."""
+        """Carry out what the pool says, and wake it when it next wants to be."""
+        warm = False
         for instruction in instructions:
             if isinstance(instruction, Assign):
+                warm = True
                 environment = self._environments[instruction.environment_id]
                 environment.idle = False
                 self._freezer.busy(environment)
                 self.calls.assigned(instruction.request_id, environment)
             else:
+                warm = False
                 self._carry_out(instruction)
-        if self._ticking is None:
+        if not warm or self._ticking is None:  # a warm invocation makes nothing due earlier
             self._schedule_tick()
 
     async def thaw(self, environment: Environment) -> bool:
@@ -142,7 +147,9 @@ class Lifecycle:
         """An environment's invocation is finished, and it can take another."""
         environment.idle = True
         self._freezer.idle(environment)
-        self.execute(self.pool.ready(environment.environment_id, self._loop.time()))
+        instructions = self.pool.ready(environment.environment_id, self._loop.time())
+        if instructions or self._ticking is None:
+            self.execute(instructions)
 
     def end_soon(self, environment: Environment) -> None:
         """End an environment in the background."""
@@ -193,8 +200,7 @@ class Lifecycle:
     def _carry_out(self, instruction: Instruction) -> None:
         match instruction:
             case Start(environment_id, key):
-                version = self._versions[key]
-                self._spawn(self._start(instruction, version), name=f"start {environment_id}")
+                self._spawn(self._start(instruction, self._versions.get(key)), name=f"start {environment_id}")
             case Stop(environment_id):
                 environment = self._environments[environment_id]
                 environment.idle = False
@@ -209,11 +215,14 @@ class Lifecycle:
                 self.warm.discard(container_id)
 
     def _schedule_tick(self) -> None:
-        due = self.pool.next_due_s()
-        if due is not None:
-            # At least every five seconds, since what comes later may be due earlier; at most twice a second.
-            delay_s = min(max(due - self._loop.time(), 0.5), 5.0)
-            self._ticking = self._loop.call_later(delay_s, self._tick)
+        due_s = self.pool.next_due_s()
+        if due_s is None:
+            return
+        if self._ticking is not None:
+            if self._ticking.when() <= due_s:
+                return
+            self._ticking.cancel()
+        self._ticking = self._loop.call_at(max(due_s, self._loop.time() + _TICK_MIN_S), self._tick)
 
     def _tick(self) -> None:
         self._ticking = None
@@ -221,7 +230,10 @@ class Lifecycle:
 
     # --- start
 
-    async def _start(self, start: Start, version: FunctionVersion) -> None:
+    async def _start(self, start: Start, version: FunctionVersion | None) -> None:
+        if version is None:
+            self._lost(start, ServiceException(f"function {start.key[0]} has changed or is gone"))
+            return
         try:
             environment, outcome = await self._initialized(start, version)
         except LambdaError as error:

@@ -34,6 +34,9 @@ class Allocation:
     #: Why it failed; None otherwise.
     reason: str | None = None
 
+    def __str__(self) -> str:
+        return f"{self.config.function_name}:{self.config.qualifier}"
+
 
 async def put(plane: ControlPlane, name: str, qualifier: str, count: int) -> Allocation:
     """Ask for so many environments of a version or alias. They are initialised in the background.

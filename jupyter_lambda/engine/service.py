@@ -84,6 +84,11 @@ class LambdaService:
                 queue_timeout_s=self.settings.queue_timeout_s,
                 scaling_per_10s=self.settings.scaling_per_10s,
                 warm_memory_mb=self.settings.warm_memory_mb,
+                starts_at_once=self.settings.starts_at_once,
+                keep_alive_learned=self.settings.keep_alive_learned,
+                keep_alive_min_s=self.settings.keep_alive_min_s,
+                keep_alive_max_s=self.settings.keep_alive_max_s,
+                patience=self.settings.patience,
             )
         )
         self._pool = pool
@@ -283,6 +288,7 @@ class LambdaService:
     def status(self) -> dict[str, object]:
         """A summary for `jupyter lambda status` and the Jupyter server."""
         states = [state.value for _, state in self._pool.states().values()]
+        provisioned = self.allocations()
         return {
             "driver": self.driver.name,
             "isolated": self.driver.isolated,
@@ -295,6 +301,8 @@ class LambdaService:
             "functions": self.store.functions.count(),
             "running": self._pool.running(),
             "environments": {state: states.count(state) for state in sorted(set(states))},
+            "generic_containers": self._lifecycle.warm.counts(),
+            "provisioned": {str(one): f"{one.allocated} of {one.config.requested} {one.status}" for one in provisioned},
             "memory_promised_mb": self._pool.promised_mb,
             "events": self.store.events.depth(),
             "runtimes": self.runtimes.available(),

@@ -250,6 +250,14 @@ class Warm:
         containers, self._ready = list(self._ready.values()), {}
         await asyncio.gather(*(container.sandbox.close() for container in containers), return_exceptions=True)
 
+    def counts(self) -> dict[str, str]:
+        """Kinds with how many are ready and how many there should be, for people."""
+        return {
+            kind.name: f"{ready} ready of {target}"
+            for kind, (ready, preparing, target) in self._pool.warm().items()
+            if ready or preparing or target
+        }
+
     def rows(self) -> list[dict[str, object]]:
         """Those that are ready, for people."""
         return [

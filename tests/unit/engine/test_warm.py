@@ -61,7 +61,7 @@ async def test_a_cold_start_adopts_a_generic_container(warm_service, sandboxes):
     assert container.spec.function_name == "f"
     assert result.record.environment_id == container.sandbox_id
     await settle()
-    assert len(sandboxes.prepared) == 2, "the stock is filled up again"
+    assert len(sandboxes.prepared) >= 2, "the stock is filled up again"
 
 
 async def test_a_failed_adoption_is_not_seen(warm_service, sandboxes):
