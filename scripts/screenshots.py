@@ -1,7 +1,7 @@
-"""Take the pictures of the documentation: the first notebook, run in a real JupyterLab, light and dark.
+"""Take the pictures of the documentation: notebooks run in a real JupyterLab, light and dark.
 
 Needs Chromium (Debian: ``apt-get install chromium fonts-dejavu-core``) and ``pip install jupyterlab playwright``.
-Usage: ``python scripts/screenshots.py [folder]``; the default folder is docs/images.
+Usage: ``python scripts/screenshots.py [folder [picture…]]``; the default folder is docs/images, all pictures.
 """
 
 from __future__ import annotations
@@ -22,7 +22,11 @@ from pathlib import Path
 from playwright.sync_api import Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
-NOTEBOOK = "01-first-function.ipynb"
+#: Notebook → its picture, and the text of the cell that stands at the top of it ("": the notebook's own top).
+PICTURES = {
+    "01-first-function.ipynb": ("first-function", ""),
+    "06-memory-and-cost.ipynb": ("tuning", "%lambda tune"),
+}
 #: Chromium's own traffic (updates, look-ups) is not wanted.
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 
@@ -68,36 +72,61 @@ def jupyterlab(folder: Path, theme: str) -> Iterator[str]:
         server.wait(60)
 
 
-def run_notebook(page: Page, address: str) -> None:
+def run_notebook(page: Page, address: str, notebook: str) -> None:
     """Open the notebook, run it whole and wait until the kernel rests."""
-    page.goto(f"{address}/lab/tree/{NOTEBOOK}")
+    page.goto(f"{address}/lab/tree/{notebook}")
     page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
     page.wait_for_function("() => window.jupyterapp && window.jupyterapp.restored")
     page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]', timeout=60_000)
     page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
+    kernel = "window.jupyterapp.shell.currentWidget?.context?.sessionContext?.session?.kernel"
+    page.wait_for_function(f"() => {kernel}?.connectionStatus === 'connected'", timeout=60_000)
+    page.evaluate(f"() => {kernel}.info")
     page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
     page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]', timeout=180_000)
     page.wait_for_timeout(1500)
+    # From the model: what is scrolled out of sight is not on the page.
+    failures = page.evaluate(
+        """() => window.jupyterapp.shell.currentWidget.content.model.sharedModel.cells
+          .filter(cell => cell.cell_type === "code").flatMap(cell => cell.getOutputs())
+          .filter(output => output.output_type === "error").map(output => `${output.ename}: ${output.evalue}`)"""
+    )
+    if failures:
+        raise SystemExit(f"{notebook}: a cell failed: {failures[0]}")
 
 
-def main(target: Path) -> None:
-    """One picture of the top of the executed notebook for each theme."""
+#: Scrolls the notebook until the cell with this source is at the top.
+_SCROLL = """(text) => {
+  const panel = document.querySelector(".jp-WindowedPanel-outer");
+  const cell = [...document.querySelectorAll(".jp-Cell")].find(one => text && one.innerText.includes(text));
+  const offset = cell ? cell.getBoundingClientRect().top - panel.getBoundingClientRect().top - 8 : -panel.scrollTop;
+  panel.scrollTop += offset;
+}"""
+
+
+def main(target: Path, only: set[str]) -> None:
+    """One picture of each executed notebook for each theme."""
     target.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=QUIET)
         for theme, suffix in (("JupyterLab Light", ""), ("JupyterLab Dark", "-dark")):
-            with tempfile.TemporaryDirectory() as name:
-                folder = Path(name)
-                shutil.copy(ROOT / "notebooks" / NOTEBOOK, folder)
-                with jupyterlab(folder, theme) as address:
-                    page = browser.new_page(viewport={"width": 1040, "height": 940})
-                    run_notebook(page, address)
-                    page.locator(".jp-WindowedPanel-outer").first.evaluate("e => { e.scrollTop = 0 }")
-                    page.wait_for_timeout(800)
-                    page.screenshot(path=target / f"first-function{suffix}.png")
-                    page.close()
+            for notebook, (picture, top) in PICTURES.items():
+                if only and picture not in only:
+                    continue
+                with tempfile.TemporaryDirectory() as name:
+                    folder = Path(name)
+                    shutil.copy(ROOT / "notebooks" / notebook, folder)
+                    with jupyterlab(folder, theme) as address:
+                        page = browser.new_page(viewport={"width": 1040, "height": 940})
+                        run_notebook(page, address, notebook)
+                        page.evaluate(_SCROLL, top)
+                        page.wait_for_timeout(800)
+                        page.evaluate(_SCROLL, top)
+                        page.wait_for_timeout(800)
+                        page.screenshot(path=target / f"{picture}{suffix}.png")
+                        page.close()
         browser.close()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "images")
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "images", set(sys.argv[2:]))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from . import deploy
@@ -69,6 +69,10 @@ class Tuning:
     best: Size | None
     applied: bool = False
 
+    def by(self, strategy: Strategy) -> Tuning:
+        """The same measurements judged by another strategy."""
+        return replace(self, strategy=_known(strategy), best=choose(self.sizes, strategy), applied=False)
+
     def apply(self) -> int:
         """Give the function the chosen memory; returns it in MB. It lasts until its cell is deployed again.
 
@@ -89,13 +93,11 @@ class Tuning:
         best = self.best
         text = (
             f"{self.function.name}: {best.memory_mb} MB is best for {self.strategy}: {human_ms(best.duration_ms)}, "
-            f"${best.cost * 1e6:.2f} a million"
+            f"{best.cost * 1e6:.2f} USD a million"
         )
         present = next((one for one in self.sizes if one.memory_mb == self.present_mb and one.ok), None)
         if present is not None and present is not best:
-            text += (
-                f"; its {self.present_mb} MB now: {human_ms(present.duration_ms)}, ${present.cost * 1e6:.2f} a million"
-            )
+            text += f"; its {self.present_mb} MB now: {human_ms(present.duration_ms)}, {present.cost * 1e6:.2f} USD"
         return text
 
     def __repr__(self) -> str:
@@ -177,8 +179,7 @@ def tune(
         DeployError: A version could not be made.
         KeyboardInterrupt: Interrupted: what was made is removed, the function is as it was.
     """
-    if strategy not in STRATEGIES:
-        raise MagicUsageError(f"strategy {strategy!r}: choose one of {', '.join(STRATEGIES)}")
+    _known(strategy)
     if not sizes_mb or runs < 1:
         raise MagicUsageError("give at least one memory size and one run")
     sizes_mb = sorted(set(sizes_mb))
@@ -200,6 +201,12 @@ def tune(
     if apply:
         tuning.apply()
     return tuning
+
+
+def _known(strategy: Strategy) -> Strategy:
+    if strategy not in STRATEGIES:
+        raise MagicUsageError(f"strategy {strategy!r}: choose one of {', '.join(STRATEGIES)}")
+    return strategy
 
 
 def _measure(

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from .tuning import Size, Tuning
 
 VEGA_LITE = "application/vnd.vegalite.v5+json"
-_HEAD = ("memory", "duration", "from – to", "billed", "a million cost", "cold start", "memory used", "")
+_HEAD = ("memory", "duration", "from – to", "billed", "USD a million", "cold start", "memory used", "")
+_LEGEND = "line: mean of the warm runs · band: their range · ▲ cold start"
 #: Blue and orange that hold on white and on black, also for colour-blind eyes.
 _DURATION, _COST, _COLD = "#3b82c4", "#d97706", "#8b9bb0"
 
@@ -58,7 +59,10 @@ def chart(tuning: Tuning) -> dict[str, Any]:
     return {
         "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
         "description": tuning.summary(),
-        "title": {"text": f"{tuning.function.name}: duration and cost by memory", "subtitle": tuning.summary()},
+        "title": {
+            "text": f"{tuning.function.name}: duration and cost by memory",
+            "subtitle": [tuning.summary(), _LEGEND],
+        },
         "data": {"values": values},
         "vconcat": [_duration_panel(memory), _cost_panel(memory)],
         "resolve": {"scale": {"color": "independent"}},
@@ -73,7 +77,7 @@ def _duration_panel(memory: dict[str, Any]) -> dict[str, Any]:
         {"field": "memory", "title": "memory (MB)"},
         {"field": "duration", "title": "duration (ms)"},
         {"field": "cold", "title": "cold start (ms)"},
-        {"field": "cost", "title": "$ a million"},
+        {"field": "cost", "title": "USD a million"},
     ]
     return {
         "width": 520,
@@ -99,8 +103,8 @@ def _duration_panel(memory: dict[str, Any]) -> dict[str, Any]:
 
 
 def _cost_panel(memory: dict[str, Any]) -> dict[str, Any]:
-    y = {"field": "cost", "type": "quantitative", "title": "$ a million calls", "scale": {"zero": True}}
-    tooltip = [{"field": "memory", "title": "memory (MB)"}, {"field": "cost", "title": "$ a million"}]
+    y = {"field": "cost", "type": "quantitative", "title": "USD a million", "scale": {"zero": True}}
+    tooltip = [{"field": "memory", "title": "memory (MB)"}, {"field": "cost", "title": "USD a million"}]
     return {
         "width": 520,
         "height": 120,
@@ -166,7 +170,7 @@ def _row(tuning: Tuning, one: Size) -> tuple[str, ...]:
         human_ms(one.duration_ms),
         f"{human_ms(one.shortest_ms)} – {human_ms(one.longest_ms)}",
         human_ms(one.billed_ms),
-        f"${one.cost * 1e6:.2f}",
+        f"{one.cost * 1e6:.2f}",
         cold,
         used,
         ", ".join(signs),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from jupyter_lambda.notebook.errors import MagicUsageError
 from jupyter_lambda.notebook.invocation import Invocation
 from jupyter_lambda.notebook.tuning import AWS_PRICES, Size, Tuning, choose, summarise
 from jupyter_lambda.notebook.tuning_view import VEGA_LITE, chart
@@ -68,3 +69,6 @@ def test_the_picture_is_vega_lite_that_jupyterlab_draws():
     assert "256 MB is best for cost" in tuning.summary()
     assert "its 128 MB now" in tuning.summary()
     assert "too little" in repr(tuning)
+    assert tuning.by("speed").best.memory_mb == 256
+    with pytest.raises(MagicUsageError, match="cost, speed, balanced"):
+        tuning.by("quick")

@@ -1,0 +1,56 @@
+"""The lessons, executed in Docker as a reader would run them: no cell may fail."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from jupyter_lambda.connection import connect
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+#: The first one is the demo's (test_demo).
+LESSONS = sorted(path.name for path in NOTEBOOKS.glob("*.ipynb") if not path.name.startswith("01"))
+
+
+def text_of(notebook) -> str:
+    """All that was shown, as text."""
+    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    return "\n".join(output.get("text") or output.get("data", {}).get("text/plain", "") for output in outputs)
+
+
+@pytest.mark.docker
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LESSONS)
+def test_lesson(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("JUPYTER_LAMBDA_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("JUPYTER_LAMBDA_OWNER_PID", str(os.getpid()))
+    engine = connect(tmp_path / "state", owner_pid=os.getpid())
+    notebook = nbformat.read(NOTEBOOKS / name, as_version=4)
+    client = NotebookClient(
+        notebook,
+        timeout=100,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(tmp_path)}},
+        extra_arguments=["--log-level=ERROR"],
+    )
+    try:
+        client.execute()
+    finally:
+        os.kill(engine.pid, 15)
+    assert all(cell.execution_count for cell in notebook.cells if cell.cell_type == "code")
+    if name.startswith("06"):
+        check_tuning(notebook)
+
+
+def check_tuning(notebook) -> None:
+    """The picture is there, and every size was measured."""
+    cell = next(cell for cell in notebook.cells if cell.source.startswith("%lambda tune"))
+    charts = [output.data["application/vnd.vegalite.v5+json"] for output in cell.outputs
+              if "application/vnd.vegalite.v5+json" in output.get("data", {})]  # fmt: skip
+    assert [value["memory"] for value in charts[0]["data"]["values"]] == [128, 256, 512, 1024, 1769]
+    assert all(value["duration"] > 0 and value["cost"] > 0 for value in charts[0]["data"]["values"])
+    assert "is best for speed" in text_of(notebook)
