@@ -7,6 +7,7 @@ from typing import Any
 
 from benchmarks import load, references
 from benchmarks.bench import Bench, until
+from benchmarks.cold import NO_STOCK
 from benchmarks.engine import Engine, Unavailable
 from benchmarks.results import Outcome, Row, Series
 
@@ -39,7 +40,7 @@ def run(bench: Bench, outcome: Outcome) -> None:
                 (Series(f"fork+exec of {count} interpreters", interpreters),), count * len(ready),
             )
         )  # fmt: skip
-        options = {"warm_containers": 0}
+        options = {**NO_STOCK}
     with bench.engine(**options) as engine, references.empty_image() as image:
         nothing = _bursts(bench, engine, count, sleep_s=10.0 if count > 10 else 2.0, stock=0)
         outcome.checks |= {f"nothing_{key}": value for key, value in engine.verify().items()}

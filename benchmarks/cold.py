@@ -13,6 +13,8 @@ from benchmarks.results import Outcome, Row, Series
 PANDAS = "import numpy\nimport pandas\n\ndef handler(event, context):\n    return event\n"
 #: Generic containers that are kept ready for these measures.
 READY = 3
+#: Options without which containers would be ready, be it only those with a function's imports.
+NO_STOCK = {"warm_containers": 0, "warm_memory_mb": 0}
 #: Seconds for a stock to be refilled after a start.
 _REFILL_S = 20.0
 
@@ -26,7 +28,7 @@ def run(bench: Bench, outcome: Outcome) -> None:
             outcome.checks |= engine.verify()
     except Unavailable as exc:
         outcome.missing |= {"cold.ready": str(exc), "cold.pandas": str(exc)}
-    options = {} if "cold.ready" in outcome.missing else {"warm_containers": 0}
+    options = {} if "cold.ready" in outcome.missing else NO_STOCK
     with bench.engine(**options) as engine, references.empty_image() as image:
         _empty(bench, outcome, engine, image)
         outcome.checks |= {f"empty_{key}": value for key, value in engine.verify().items()}
@@ -71,6 +73,17 @@ def _refilled(engine: Engine, count: int = READY) -> None:
     engine.settle(limit_s=_REFILL_S)
 
 
+def _nothing(engine: Engine) -> None:
+    """Nobody is ready.
+
+    Raises:
+        RuntimeError: Somebody is.
+    """
+    engine.settle()
+    if found := engine.generics():
+        raise RuntimeError(f"{len(found)} generic containers are ready, though none should be")
+
+
 def _ready(bench: Bench, outcome: Outcome, engine: Engine) -> None:
     engine.deploy("ready", ECHO)
     _refilled(engine)
@@ -104,7 +117,7 @@ def _empty(bench: Bench, outcome: Outcome, engine: Engine, image: str) -> None:
     ours, docker, bridge = [], [], []
     with docker_api() as api:
         for _ in range(bench.runs):
-            ours.append(starts(bench, engine, "empty", bench.count(10, 2), engine.settle))
+            ours.append(starts(bench, engine, "empty", bench.count(10, 2), lambda: _nothing(engine)))
             count = bench.count(5, 1)
             docker.append(milliseconds([references.docker_run_s(api, image) for _ in range(count)], 0.5))
             bridge.append(
