@@ -38,7 +38,7 @@ def test_no_payload_is_an_empty_event(make, client, name):
 
 def test_any_json_is_an_event(make, client, name):
     make()
-    for payload in (b"null", b"3", b'"text"', b"[1]", b" {} "):
+    for payload in (b"null", b"3", b'"text"', b"[1]", b" {} ", b"{}\r\n"):
         answer = client.invoke(FunctionName=name, Payload=payload)
         assert json.loads(answer["Payload"].read())["event"] == json.loads(payload)
 
@@ -70,7 +70,10 @@ def test_a_bad_client_context(make, refused, name, context):
     )
 
 
-@pytest.mark.parametrize("payload", [b"{", b"\x87", b"NaN", b"{'a': 1}", b"[" * 100_000, b"9" * 5000])
+@pytest.mark.parametrize(
+    "payload",
+    [b"{", b"{} x", b"[1]]", b"1 2", b"1\x0b", b"\x87", b"NaN", b"{'a': 1}", b"[" * 100_000, b"9" * 5000],
+)
 def test_a_payload_that_is_not_json(make, refused, name, payload):
     make()
     code, status, message = refused("invoke", FunctionName=name, Payload=payload)

@@ -8,7 +8,7 @@ import binascii
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import fields
 from typing import Any
 
 from jupyter_lambda.api.call import Call
@@ -32,6 +32,9 @@ _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 #: Payloads above this are parsed in a thread: 1 MB of JSON takes some 10 ms.
 _PARSE_INLINE_BYTES = 128 * 1024
 _ERROR_TYPE_MAX_CHARS = 256
+_RECORD_MEMBERS = tuple(member.name for member in fields(InvocationRecord))
+_JSON_SPACES = " \t\n\r"
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 #: What a function gets when the request has no payload, as on AWS.
 _NO_PAYLOAD = b"{}"
 
@@ -93,10 +96,10 @@ async def invoke_async(call: Call) -> Mapping[str, Any]:
 
 def _record(record: InvocationRecord) -> str:
     """The record as a header: ASCII in one line, and short whatever the function calls its error."""
-    members = asdict(record)
+    members = {name: getattr(record, name) for name in _RECORD_MEMBERS}
     if record.error_type is not None:
         members["error_type"] = record.error_type[:_ERROR_TYPE_MAX_CHARS]
-    return json.dumps(members, separators=(",", ":"))
+    return _encode(members)
 
 
 async def _enqueue(
@@ -153,11 +156,12 @@ def _check_json(payload: bytes) -> None:
 
 
 def _is_json(text: str) -> bool:
-    """True for one JSON value from the first character to the last; False for that in spaces, and for anything else."""
+    """True for one JSON value that begins at the first character; False for all else, JSON after spaces included."""
     try:
-        return scan_json(text, 0)[1] == len(text)
+        end = scan_json(text, 0)[1]
     except (StopIteration, ValueError, RecursionError):
         return False
+    return end == len(text) or not text[end:].strip(_JSON_SPACES)
 
 
 def _client_context(encoded: str) -> str:
@@ -174,7 +178,7 @@ def _client_context(encoded: str) -> str:
     if not isinstance(document, dict):
         raise InvalidRequestContentException("Client context must be a valid Base64-encoded JSON object.")
     # One line of ASCII: it becomes a header of the Runtime API.
-    return json.dumps(document, separators=(",", ":"))
+    return _encode(document)
 
 
 def _request_id(call: Call, chosen: str | None) -> str:
