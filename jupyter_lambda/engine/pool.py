@@ -89,6 +89,7 @@ class Pool:
         if idle:
             environment = idle.popitem()[1]
             if not environment.provisioned:
+                self._room.taken(environment)
                 version.habits.pattern.observe(now_s - environment.idle_since_s)
             return [self._assign(environment, request_id, now_s)]
         version.kinds = kinds

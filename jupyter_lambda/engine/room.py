@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from math import ceil
 
 from jupyter_lambda.model.environment import EnvironmentLife, EnvironmentState
@@ -45,6 +45,8 @@ class Room:
         self.promised_mb = 0
         self._stopping_mb = 0
         self._provisioned_mb = 0
+        #: Of environments that are idle and may be evicted.
+        self._idle_mb = 0
         #: Functions that hold or want memory; invocations that wait.
         self._active = 0
         self.waiting = 0
@@ -88,7 +90,12 @@ class Room:
 
     def rest(self, environment: EnvironmentRecord) -> None:
         """It is idle and may be evicted."""
+        self._idle_mb += environment.memory_mb
         self._least_useful.add(environment)
+
+    def taken(self, environment: EnvironmentRecord) -> None:
+        """It is idle no longer: an invocation has it."""
+        self._idle_mb -= environment.memory_mb
 
     def stop(self, environment: EnvironmentRecord, now_s: float) -> Stop:
         """End it; it holds its memory until it is gone."""
@@ -157,8 +164,8 @@ class Room:
             self._next.renew(version, self._share_mb())
         if self._slack:
             self._slack = False
-            yield from self._provision_pending(now_s)
-            yield from self._refill(now_s)
+            if (yield from self._provision_pending(now_s)):
+                yield from self._refill(now_s)
 
     def must_yield(self, environment: EnvironmentRecord, now_s: float) -> bool:
         """Whether a free environment, for which more work waits, goes so that another function gets its turn."""
@@ -214,7 +221,10 @@ class Room:
 
     def _unrest(self, environment: EnvironmentRecord) -> None:
         version = environment.version
-        (version.idle_provisioned if environment.provisioned else version.idle).pop(environment.environment_id, None)
+        if environment.provisioned:
+            version.idle_provisioned.pop(environment.environment_id, None)
+        elif version.idle.pop(environment.environment_id, None):
+            self._idle_mb -= environment.memory_mb
 
     def _horizon_s(self, version: VersionRecord) -> float:
         """What may be waited for a busy environment: as long as a start would take."""
@@ -239,10 +249,14 @@ class Room:
         others_mb = self.promised_mb - (kind.memory_mb if kind else 0)
         return others_mb + memory_mb <= self._limits.memory_mb or others_mb == 0
 
+    def _short_mb(self, memory_mb: int, kind: Kind | None) -> int:
+        """What is missing for so much beside what doesn't stop."""
+        left_mb = self.promised_mb - (kind.memory_mb if kind else 0) - self._stopping_mb - self.stock.discarding_mb
+        return left_mb + memory_mb - self._limits.memory_mb
+
     def _free(self, memory_mb: int, kind: Kind | None, now_s: float) -> Iterator[Instruction]:
         """Give up generic containers, then idle environments, until so much will fit beside what doesn't stop."""
-        short_mb = self.promised_mb - (kind.memory_mb if kind else 0) + memory_mb - self._limits.memory_mb
-        short_mb -= self._stopping_mb + self.stock.discarding_mb
+        short_mb = self._short_mb(memory_mb, kind)
         while short_mb > 0:
             before_mb = self.stock.discarding_mb
             discard = self.stock.surrender(kind)
@@ -303,21 +317,28 @@ class Room:
         others_mb = self.promised_mb - (kind.memory_mb if kind else 0)
         return free and not self._next and others_mb + version.memory_mb <= self._limits.memory_mb
 
-    def _provision_pending(self, now_s: float) -> Iterator[Instruction]:
+    def _provision_pending(self, now_s: float) -> Generator[Instruction, None, bool]:
+        """Start what is provisioned and isn't there. Returns whether all that can be had is begun."""
         for version in list(self._to_provision):
             while version.existing < version.wanted:
                 if now_s < version.not_before_s:
                     self._timers.arm(version, version.not_before_s)
                     break
+                if 0 < self._provisioned_mb > self._limits.memory_mb - version.memory_mb:
+                    break  # more is provisioned than there is memory
                 kind = self.stock.ready(version.kinds)
                 if kind is None and self._may_begin() <= 0:
-                    return
+                    return False
+                short_mb = self._short_mb(version.memory_mb, kind)
+                if 0 < self._idle_mb + self.stock.ready_mb(kind) < short_mb:
+                    return False  # nothing is ended in vain
                 yield from self._free(version.memory_mb, kind, now_s)
                 if not self._fits(version.memory_mb, kind):
-                    return
+                    return False
                 yield self._start(version, kind, now_s, provisioned=True)
             else:
                 del self._to_provision[version]
+        return True
 
     def _refill(self, now_s: float) -> Iterator[Instruction]:
         free_mb = self._limits.memory_mb - self.promised_mb

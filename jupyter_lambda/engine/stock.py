@@ -102,6 +102,10 @@ class Stock:
                 return kind
         return None
 
+    def ready_mb(self, but: Kind | None) -> int:
+        """Memory of those that are ready, one of kind ``but`` not counted."""
+        return sum(s.kind.memory_mb * (len(s.ready) - (s.kind == but)) for s in self._shelves.values())
+
     def demand(self, kinds: tuple[Kind, ...], now_s: float) -> None:
         """An environment of a version that adopts these kinds, best first, is being started."""
         if kinds:
