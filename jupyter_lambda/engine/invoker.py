@@ -208,7 +208,9 @@ class Invoker:
         invocation, version = call.invocation, call.version
         now_s = self._clock()
         call.start = start_line(invocation.request_id, version.version)
-        self._log(environment.log_stream, call, call.start, now_s)
+        self._store.logs.begin(
+            version.name, environment.log_stream, invocation.request_id, call.start, int(now_s * 1000)
+        )
         if call.cancelled:
             return SandboxOutcome("cancelled", b"", 0.0, reusable=False)
         event = RuntimeEvent(
@@ -231,7 +233,9 @@ class Invoker:
             raise ServiceException(f"the sandbox of function {call.version.name} could not be started")
         # AWS runs a failed initialisation again within the invocation, so that its output stands after START too.
         start = start_line(call.invocation.request_id, call.version.version)
-        self._log(failure.log_stream, call, start + failure.output, self._clock())
+        now_ms = int(self._clock() * 1000)
+        request_id, written = call.invocation.request_id, start + failure.output
+        self._store.logs.append(call.version.name, failure.log_stream, request_id, written, now_ms, platform=True)
         usage = Usage(
             attempt=attempt,
             run_ms=0.0,
@@ -277,13 +281,9 @@ class Invoker:
             if not output.endswith(b"\n"):
                 end = b"\n" + end
         if record.log_stream is not None:
-            self._log(record.log_stream, call, end, now_s)
+            self._store.logs.end(record.function_name, record.log_stream, record.request_id, end, int(now_s * 1000))
         tail = (output + end)[-limits.LOG_TAIL_BYTES :]
         return InvocationResult(verdict.payload, verdict.function_error, call.version.version, tail, record)
-
-    def _log(self, stream: str, call: _Call, data: bytes, now_s: float) -> None:
-        request_id, now_ms = call.invocation.request_id, int(now_s * 1000)
-        self._store.logs.append(call.version.name, stream, request_id, data, now_ms, platform=True)
 
     # --- what comes of the pool's decisions
 

@@ -88,12 +88,31 @@ class Logs:
         self._loop = asyncio.get_running_loop()
         self._buffers: dict[str, _Buffer] = {}
         self._dirty: set[str] = set()
+        #: Invocations that have begun and written nothing yet, by request id: function, stream, START line, ms.
+        self._begun: dict[str | None, tuple[str, str, bytes, int]] = {}
         self._waiting_bytes = 0
         self._timer: asyncio.TimerHandle | None = None
         self._writing: Future[bool] | None = None
         self._closed = False
 
     # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def begin(self, function_name: str, stream: str, request_id: str, data: bytes, timestamp_ms: int) -> None:
+        """Take the START line of an invocation: it is written with what follows, or at the latest after ``FLUSH_S``.
+
+        An invocation that prints nothing is then one piece for the writer instead of two.
+        """
+        self._begun[request_id] = function_name, stream, data, timestamp_ms
+        if self._timer is None:
+            self._schedule()
+
+    def end(self, function_name: str, stream: str, request_id: str, data: bytes, timestamp_ms: int) -> None:
+        """Take the lines that end an invocation: END and REPORT."""
+        begun = self._begun.pop(request_id, None)
+        if begun is None:
+            self._take(function_name, (stream, request_id, data, timestamp_ms, True, timestamp_ms))
+        else:
+            self._take(function_name, (stream, request_id, begun[2] + data, timestamp_ms, True, begun[3]))
 
     def append(
         self,
@@ -111,9 +130,19 @@ class Logs:
             data: Any bytes, any number of lines; a line may come in several chunks.
             platform: The engine's own line (START, END, REPORT): begins a line of its own, not dropped in a flood.
         """
+        if request_id in self._begun:
+            self._put_start(request_id)
+        self._take(function_name, (stream, request_id, data, timestamp_ms, platform, timestamp_ms))
+
+    def _put_start(self, request_id: str | None) -> None:
+        function_name, stream, data, timestamp_ms = self._begun.pop(request_id)
+        self._take(function_name, (stream, request_id, data, timestamp_ms, True, timestamp_ms))
+
+    def _take(self, function_name: str, chunk: Chunk) -> None:
         buffer = self._buffers.get(function_name)
         if buffer is None:
             buffer = self._buffers[function_name] = _Buffer(time.monotonic(), self._burst_bytes)
+        stream, request_id, data, timestamp_ms, platform, _ = chunk
         size = len(data)
         self._dirty.add(function_name)
         if (size > buffer.budget_bytes and not platform) or self._waiting_bytes > WAITING_MAX_BYTES:
@@ -124,7 +153,7 @@ class Logs:
             if not platform:
                 buffer.budget_bytes -= size
             self._waiting_bytes += size
-            buffer.chunks.append((stream, request_id, data, timestamp_ms, platform))
+            buffer.chunks.append(chunk)
         if self._timer is None:
             self._schedule()
 
@@ -145,6 +174,8 @@ class Logs:
         if buffer is not None:
             self._waiting_bytes -= sum(len(chunk[2]) for chunk in buffer.chunks)
         self._dirty.discard(function_name)
+        for request_id in [r for r, begun in self._begun.items() if begun[0] == function_name]:
+            del self._begun[request_id]
         if self._closed:
             done = self._loop.create_future()
             done.set_result(None)
@@ -194,6 +225,8 @@ class Logs:
     def _submit(self, *, whole: bool) -> Future[bool]:
         batch: dict[str, list[Chunk]] = {}
         now_s = time.monotonic()
+        for request_id in list(self._begun):
+            self._put_start(request_id)
         for name in list(self._dirty):
             buffer = self._buffers[name]
             chunks, buffer.chunks = buffer.chunks, []
@@ -356,6 +389,6 @@ def _notices(buffer: _Buffer, rate_bytes_s: float) -> list[Chunk]:
             f"[jupyter_lambda] {size:,} bytes of output dropped: "
             f"the function logs more than {rate_bytes_s / 1048576:.0f} MiB/s\n"
         )
-        notices.append((stream, request_id, text.encode(), timestamp_ms, True))
+        notices.append((stream, request_id, text.encode(), timestamp_ms, True, timestamp_ms))
     buffer.dropped = {}
     return notices

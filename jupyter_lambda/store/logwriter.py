@@ -27,12 +27,11 @@ SEGMENTS_PER_CAP = 8
 #: Seconds after which the beginning of a line is written without its end.
 REST_S = 0.5
 
-#: Stream, request id, what was written, milliseconds since the epoch, and whether it begins a line of its own.
-Chunk = tuple[str, str | None, bytes, int, bool]
-
-
-#: One or more lines as they stand in the segment, how many, their stream, request id and time.
-Piece = tuple[bytes, int, bytes, bytes, int]
+#: Stream, request id, what was written, milliseconds since the epoch, whether it begins a line of its own, and the time
+#: of its first line where that is another (a START that was written together with its END).
+Chunk = tuple[str, str | None, bytes, int, bool, int]
+#: One or more lines as they stand in the segment, how many, their stream and request id, times of the first and last.
+Piece = tuple[bytes, int, bytes, bytes, int, int]
 
 
 def token(text: str | None) -> bytes:
@@ -98,16 +97,17 @@ class FunctionLog:
         return bool(self._rests)
 
     def _split(self, chunk: Chunk, now_s: float, pieces: list[Piece]) -> None:
-        stream, request_id, data, timestamp_ms, own_line = chunk
+        stream, request_id, data, timestamp_ms, own_line, first_ms = chunk
         words = token(stream), token(request_id)
         rest = self._rests.pop(stream, None)
         if rest is None and data.endswith(b"\n") and len(data) <= LINE_MAX_BYTES and b"\r" not in data:
             # Whole lines, as nearly always: made in one go.
             start = b"%d %b %b " % (timestamp_ms, *words)
             text = b"%b%b\n" % (start, data[:-1].replace(b"\n", b"\n" + start))
-            pieces.append((text, data.count(b"\n"), *words, timestamp_ms))
+            if first_ms != timestamp_ms:
+                text = b"%d%b" % (first_ms, text[text.index(b" ") :])
+            pieces.append((text, data.count(b"\n"), *words, first_ms, timestamp_ms))
             return
-        first_ms = timestamp_ms
         if rest is not None and rest.request_id == request_id and not own_line:
             data, first_ms = rest.data + data, rest.timestamp_ms
         elif rest is not None:
@@ -128,7 +128,7 @@ class FunctionLog:
     def _write_pieces(self, pieces: list[Piece]) -> None:
         limit = max(1, self._cap_bytes // SEGMENTS_PER_CAP)
         if self._lost > 0:
-            _, _, stream, request_id, timestamp_ms = pieces[0]
+            _, _, stream, request_id, timestamp_ms, _ = pieces[0]
             notice = f"[jupyter_lambda] {self._lost} lines of the log could not be written: {self._reason}"
             pieces.insert(0, _line(stream, request_id, timestamp_ms, notice.encode()))
             # Should this write fail as well, the notice is not to be counted with the lines that it loses.
@@ -139,8 +139,8 @@ class FunctionLog:
         waiting = deque(pieces)
         while waiting:
             piece = waiting.popleft()
-            text, lines, stream, request_id, timestamp_ms = piece
-            if end and end + len(text) > limit:
+            text, lines, stream, request_id, piece_ms, last_ms = piece
+            if (end or lines > 1) and end + len(text) > limit:
                 if lines > 1:
                     waiting.extendleft(reversed(_single(piece)))
                     continue
@@ -149,7 +149,7 @@ class FunctionLog:
                 block, runs, end, count = [], Runs(), 0, 0
             block.append(text)
             count += lines
-            runs.add(request_id, stream, timestamp_ms, end, end + len(text))
+            runs.add(request_id, stream, piece_ms, last_ms, end, end + len(text))
             end += len(text)
         self._append(block, count, runs, pieces[-1][4])
 
@@ -252,13 +252,16 @@ class FunctionLog:
 
 
 def _line(stream: bytes, request_id: bytes, timestamp_ms: int, message: bytes) -> Piece:
-    return b"%d %b %b %b\n" % (timestamp_ms, stream, request_id, message), 1, stream, request_id, timestamp_ms
+    text = b"%d %b %b %b\n" % (timestamp_ms, stream, request_id, message)
+    return text, 1, stream, request_id, timestamp_ms, timestamp_ms
 
 
 def _single(piece: Piece) -> list[Piece]:
     """The lines of a piece one by one."""
-    text, _, stream, request_id, timestamp_ms = piece
-    return [(line + b"\n", 1, stream, request_id, timestamp_ms) for line in text[:-1].split(b"\n")]
+    text, _, stream, request_id, _, _ = piece
+    lines = text[:-1].split(b"\n")
+    times = [int(line[: line.index(b" ")]) for line in lines]
+    return [(line + b"\n", 1, stream, request_id, ms, ms) for line, ms in zip(lines, times, strict=True)]
 
 
 class LogWriter:

@@ -80,14 +80,14 @@ class Runs:
     def __init__(self) -> None:
         self._runs: dict[tuple[bytes, bytes], Run] = {}
 
-    def add(self, request_id: bytes, stream: bytes, timestamp_ms: int, start: int, end: int) -> None:
-        """Count in one line."""
+    def add(self, request_id: bytes, stream: bytes, first_ms: int, last_ms: int, start: int, end: int) -> None:
+        """Count in some lines."""
         run = self._runs.get((request_id, stream))
         if run is None:
-            self._runs[(request_id, stream)] = Run(request_id, stream, timestamp_ms, timestamp_ms, start, end)
+            self._runs[(request_id, stream)] = Run(request_id, stream, first_ms, last_ms, start, end)
         else:
-            run.first_ms = min(run.first_ms, timestamp_ms)
-            run.last_ms = max(run.last_ms, timestamp_ms)
+            run.first_ms = min(run.first_ms, first_ms)
+            run.last_ms = max(run.last_ms, last_ms)
             run.end = end
 
     def encode(self) -> bytes:
@@ -158,7 +158,7 @@ class Segment:
             for line in file:
                 end = position + len(line)
                 if parsed := parse_line(line.rstrip(b"\n")):
-                    runs.add(parsed[2], parsed[1], parsed[0], position, end)
+                    runs.add(parsed[2], parsed[1], parsed[0], parsed[0], position, end)
                 position = end
         return runs
 

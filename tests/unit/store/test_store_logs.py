@@ -378,3 +378,46 @@ def test_ranges_are_joined():
     assert merge([]) == []
     assert Run.decode(b"r s 1 2 3") is None
     assert Run.decode(b"r s 1 2 3 x") is None
+
+
+async def test_start_is_written_with_what_follows_at_its_own_time(logs):
+    logs.begin("f", STREAM, "r1", b"START r1\n", NOW_MS)
+    logs.begin("f", OTHER, "r2", b"START r2\n", NOW_MS + 1)
+    logs.append("f", OTHER, "r2", b"printed\n", NOW_MS + 2)
+    logs.end("f", STREAM, "r1", b"END r1\nREPORT r1\n", NOW_MS + 3)
+    logs.end("f", OTHER, "r2", b"END r2\n", NOW_MS + 4)
+    logs.begin("f", STREAM, "r3", b"START r3\n", NOW_MS + 5)
+    await logs.flush()
+    found = [(line.timestamp_ms - NOW_MS, line.stream, line.message) for line in logs.read("f")]
+    assert found == [
+        (0, STREAM, "START r1"),
+        (1, OTHER, "START r2"),
+        (2, OTHER, "printed"),
+        (3, STREAM, "END r1"),
+        (3, STREAM, "REPORT r1"),
+        (4, OTHER, "END r2"),
+        (5, STREAM, "START r3"),
+    ], "a START whose invocation goes on is not kept back"
+    assert [line.message for line in logs.read("f", request_id="r1", until_ms=NOW_MS + 1)] == ["START r1"]
+    logs.end("f", STREAM, "r3", b"END r3\n", NOW_MS + 6)
+    await logs.flush()
+    assert [line.message for line in logs.read("f", request_id="r3")] == ["START r3", "END r3"]
+
+
+async def test_a_start_goes_with_its_functions_log(logs):
+    logs.begin("f", STREAM, "r1", b"START r1\n", NOW_MS)
+    await logs.delete("f")
+    await logs.flush()
+    assert logs.read("f") == []
+
+
+async def test_the_lines_of_one_piece_are_divided_between_segments(tmp_path):
+    logs = Logs(tmp_path, clock=lambda: NOW_MS / 1000, cap_bytes=8 * 120)
+    for number in range(3):
+        logs.begin("f", STREAM, f"r{number}", b"START\n", NOW_MS)
+        logs.end("f", STREAM, f"r{number}", b"END\nREPORT\n", NOW_MS + 7)
+    await logs.flush()
+    assert [line.message for line in logs.read("f")] == ["START"] * 3 + ["END", "REPORT"] * 3
+    assert max(path.stat().st_size for path in tmp_path.glob("f/*.log")) <= 120
+    assert [line.timestamp_ms for line in logs.read("f", request_id="r1")] == [NOW_MS, NOW_MS + 7, NOW_MS + 7]
+    await logs.close()
