@@ -113,7 +113,7 @@ class EventWorker:
 
     async def _sleep(self) -> None:
         """Until something is enqueued or finishes, or the next event is due."""
-        due_s = self._store.events.next_due_s()
+        due_s = self._store.events.next_due_s() if any(self._to_look_for()) else None
         delay_s = None
         if due_s is not None and self._in_flight < self._settings.event_concurrency:
             delay_s = max(0.001, due_s - self._clock())
@@ -131,10 +131,12 @@ class EventWorker:
         self._idle.clear()  # what is being leased is in flight: ``stop`` must wait for it
         taken = 0
         try:
-            for event in await self._store.events.lease(self._clock(), room, LEASE_S):
-                taken += 1
-                self._begin(self._process(event), event.request_id)
-            if taken < room:
+            waiting, outcomes = self._to_look_for()
+            if waiting:
+                for event in await self._store.events.lease(self._clock(), room, LEASE_S):
+                    taken += 1
+                    self._begin(self._process(event), event.request_id)
+            if outcomes and taken < room:
                 for event in await self._store.events.lease_outcomes(self._clock(), room - taken, LEASE_S):
                     taken += 1
                     self._begin(self._deliver(event), event.request_id)
@@ -145,6 +147,12 @@ class EventWorker:
             if not self._in_flight:
                 self._idle.set()
         return taken
+
+    def _to_look_for(self) -> tuple[bool, bool]:
+        """Whether the queue holds events that wait for their function, and outcomes that are owed; told from memory."""
+        depth = self._store.events.depth()
+        # This engine alone takes leases: those beyond what is in flight were left, and may have run out.
+        return depth["waiting"] > 0 or depth["leased"] > self._in_flight, depth["outcome"] > 0
 
     def _begin(self, work: Awaitable[None], request_id: str) -> None:
         self._in_flight += 1
