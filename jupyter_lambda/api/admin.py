@@ -181,7 +181,8 @@ class Admin:
         return {"findings": [asdict(finding) for finding in findings]}
 
     async def _environments(self, query: Query, labels: dict[str, str]) -> dict[str, Any]:
-        return {"environments": self._service.environments()}
+        service = self._service
+        return {"environments": service.environments(), "generic_containers": service.generic_containers()}
 
     async def _events(self, query: Query, labels: dict[str, str]) -> dict[str, Any]:
         events = self._service.store.events

@@ -34,7 +34,7 @@ from .storage import collect
 
 if TYPE_CHECKING:
     from jupyter_lambda.sandbox.base import Driver
-    from jupyter_lambda.sandbox.sandbox import Sandboxes
+    from jupyter_lambda.sandbox.sandboxes import Sandboxes
     from jupyter_lambda.store import Store
 
 log = logging.getLogger(__name__)
@@ -285,6 +285,10 @@ class LambdaService:
         """Execution environments that are not gone."""
         return self._lifecycle.rows()
 
+    def generic_containers(self) -> list[dict[str, object]]:
+        """Generic containers that are ready, with what they have imported."""
+        return self._lifecycle.warm.rows()
+
     def status(self) -> dict[str, object]:
         """A summary for `jupyter lambda status` and the Jupyter server."""
         states = [state.value for _, state in self._pool.states().values()]
@@ -312,6 +316,7 @@ class LambdaService:
     async def drain(self, timeout_s: float) -> None:
         """Refuse new work, let what runs finish, keep the rest for the next start."""
         self.draining = True
+        self._lifecycle.warm.drain()
         await asyncio.gather(self._events.stop(timeout_s), self._quiet(timeout_s))
 
     async def _quiet(self, timeout_s: float) -> None:

@@ -26,7 +26,7 @@ from .pool import Instruction, Key, Kind, Pool
 from .settings import EngineSettings
 
 if TYPE_CHECKING:
-    from jupyter_lambda.sandbox.sandbox import Sandboxes
+    from jupyter_lambda.sandbox.sandboxes import Sandboxes
     from jupyter_lambda.store import Store
 
 log = logging.getLogger(__name__)
@@ -109,6 +109,7 @@ class Warm:
         #: Versions that must not find modules imported already.
         self._plain: set[Key] = set()
         self._expiry: asyncio.TimerHandle | None = None
+        self._draining = False
 
     # --- kinds
 
@@ -227,8 +228,13 @@ class Warm:
     # --- what the pool says
 
     def prepare(self, container_id: str, kind: Kind) -> None:
-        """Start a generic container."""
-        self._spawn(self._prepare(container_id, self._makes[kind]), name=f"prepare {container_id}")
+        """Start a generic container; not any more once the engine drains, and the pool then waits for it in vain."""
+        if not self._draining:
+            self._spawn(self._prepare(container_id, self._makes[kind]), name=f"prepare {container_id}")
+
+    def drain(self) -> None:
+        """The engine is about to end: start no more."""
+        self._draining = True
 
     def discard(self, container_id: str) -> None:
         """End one that is ready."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -247,10 +248,13 @@ class DockerDriver:
         return await asyncio.to_thread(prepare)
 
     def _let_go(self, directory: Path) -> None:
+        """Of a start that came to nothing; its caller may have gone long since."""
         try:
             self._scratch.release(directory)
         except DriverError as exc:
             log.warning("%s is left for the next start to sweep: %s", directory, exc)
+            return
+        shutil.rmtree(directory, ignore_errors=True)
 
     async def _start_host(self, spec: SandboxSpec, place: Place, start: Start, host: Host) -> None:
         layout = await self._layout(spec.interpreter or Path(sys.executable))
