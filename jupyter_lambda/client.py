@@ -54,6 +54,20 @@ def lambda_client(connection: Connection, *, pool: int = 64) -> Any:
     return aws_client(connection, "lambda", pool=pool)
 
 
+def with_headers(client: Any) -> Any:
+    """Teach a boto3 client to send the headers given as ``_Headers``."""
+
+    def take(params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
+        context["jupyter_lambda_headers"] = params.pop("_Headers", None)
+
+    def send(params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
+        params["headers"].update(context.get("jupyter_lambda_headers") or {})
+
+    client.meta.events.register("before-parameter-build.lambda", take)
+    client.meta.events.register("before-call.lambda", send)
+    return client
+
+
 def sign(connection: Connection, method: str, url: str, headers: Mapping[str, str], body: bytes) -> dict[str, str]:
     """The headers with AWS's signature version 4 added, as for the service ``lambda``.
 

@@ -20,8 +20,8 @@ from jupyter_lambda.config import LambdaEngine, LambdaServer
 from jupyter_lambda.connection import Connection, connect, default_state_dir
 from jupyter_lambda.errors import ClientError, LambdaError, ServiceUnavailableException
 
-#: Exit codes: a failure, and a command line that makes no sense.
-EXIT_FAILURE, EXIT_USAGE = 1, 2
+#: Exit codes: a failure, a command line that makes no sense, and Ctrl-C.
+EXIT_FAILURE, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 #: Options of the engine that are short enough to be typed.
 ENGINE_ALIASES = {
     "port": "LambdaEngine.port",
@@ -144,7 +144,7 @@ class LambdaCommand(JupyterApp):
             code = self.run()
             sys.stdout.flush()
         except KeyboardInterrupt:
-            code = 130
+            code = EXIT_INTERRUPTED
         except BrokenPipeError:
             code = _broken_pipe()
         except LambdaError as exc:

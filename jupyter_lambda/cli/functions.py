@@ -5,15 +5,16 @@ from __future__ import annotations
 import base64
 import json
 import sys
+import uuid
 from pathlib import Path
 from typing import Any
 
 from traitlets import Bool, Unicode
 
-from jupyter_lambda.client import Admin, lambda_client
+from jupyter_lambda.client import Admin, lambda_client, with_headers
 from jupyter_lambda.errors import InvalidParameterValueException
 
-from .command import EXIT_FAILURE, LambdaCommand, aws_errors, table
+from .command import EXIT_FAILURE, EXIT_INTERRUPTED, LambdaCommand, aws_errors, table
 
 
 class ListCommand(LambdaCommand):
@@ -83,15 +84,26 @@ class InvokeCommand(LambdaCommand):
     def run(self) -> int:
         """The answer goes to stdout as the function gave it, all else to stderr."""
         body = read_payload(self.payload)
-        client = lambda_client(self.connection(), pool=1)
-        options: dict[str, Any] = {"FunctionName": self.extra_args[0], "Payload": body}
+        connection = self.connection()
+        client = with_headers(lambda_client(connection, pool=1))
+        request_id = str(uuid.uuid4())
+        options: dict[str, Any] = {
+            "FunctionName": self.extra_args[0],
+            "Payload": body,
+            "_Headers": {"X-Jupyter-Lambda-Request-Id": request_id},
+        }
         if self.asynchronous:
             options["InvocationType"] = "Event"
         elif self.log_too:
             options["LogType"] = "Tail"
-        with aws_errors():
-            answer = client.invoke(**options)
-            payload = answer["Payload"].read()
+        try:
+            with aws_errors():
+                answer = client.invoke(**options)
+                payload = answer["Payload"].read()
+        except KeyboardInterrupt:
+            stopped = Admin(connection).stop(request_id)
+            print("interrupted; the invocation was stopped" if stopped else "interrupted", file=sys.stderr)
+            return EXIT_INTERRUPTED
         if self.asynchronous:
             print(f"queued: request {answer['ResponseMetadata'].get('RequestId', '?')}")
             return 0

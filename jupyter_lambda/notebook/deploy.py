@@ -217,6 +217,18 @@ def _layer_versions(engine: Engine, name: str) -> list[Mapping[str, Any]]:
     return found
 
 
+#: What ``reconfigure`` changes.
+SETTINGS = ("memory", "timeout", "env", "network", "concurrency")
+
+
+def more_settings(engine: Engine, name: str) -> list[tuple[str, str]]:
+    """What AWS's FunctionConfiguration does not tell: network and reserved concurrency, as they are now."""
+    found = call(engine.client.get_function, FunctionName=name)
+    reserved = found.get("Concurrency", {}).get("ReservedConcurrentExecutions")
+    network = found.get("Tags", {}).get(f"{TAG}network", "default")
+    return [("network", str(network)), ("concurrency", "unreserved" if reserved is None else f"{reserved} reserved")]
+
+
 def reconfigure(
     engine: Engine,
     name: str,

@@ -94,20 +94,6 @@ class Engine:
             return False
 
 
-def with_headers(client: Any) -> Any:
-    """Teach a boto3 client to send the headers given as ``_Headers``."""
-
-    def take(params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
-        context["jupyter_lambda_headers"] = params.pop("_Headers", None)
-
-    def send(params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
-        params["headers"].update(context.get("jupyter_lambda_headers") or {})
-
-    client.meta.events.register("before-parameter-build.lambda", take)
-    client.meta.events.register("before-call.lambda", send)
-    return client
-
-
 @dataclass
 class Engines:
     """The engines of this kernel, made when first needed."""
@@ -159,7 +145,7 @@ engines = Engines()
 
 
 def _local() -> Engine:
-    from jupyter_lambda.client import Admin, lambda_client
+    from jupyter_lambda.client import Admin, lambda_client, with_headers
     from jupyter_lambda.connection import connect
     from jupyter_lambda.invoke_client import InvokeClient
 
@@ -176,6 +162,8 @@ def _at_aws(profile: str) -> Engine:
     import boto3
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError
+
+    from jupyter_lambda.client import with_headers
 
     settings = Config(retries={"total_max_attempts": 1}, max_pool_connections=_POOL, read_timeout=1020)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import random
 import time
 import uuid
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 _THROTTLE_PATIENCE_S = 10.0
 _LOG_LINES = 10_000
 _EXECUTOR_THREADS = 64
+#: Names of the decorator's arguments → the magic's.
+_SETTING_NAMES = {"memory_mb": "memory", "timeout_s": "timeout"}
 
 
 class LambdaFunction:
@@ -106,7 +109,7 @@ class LambdaFunction:
         chosen = request_id or str(uuid.uuid4())
         engine = self.engine
         try:
-            response = self._patiently(lambda: self._request(engine, payload, chosen, qualifier))
+            response = self._patiently(lambda: self._request(engine, payload, chosen, qualifier), qualifier)
         except KeyboardInterrupt:
             stopped = engine.stop(chosen)
             became = "its invocation was stopped" if stopped else "its invocation was not running"
@@ -157,6 +160,8 @@ class LambdaFunction:
         """
         from .mapping import run_map
 
+        if isinstance(items, Mapping | str | bytes) or not isinstance(items, Iterable):
+            raise NotebookError(f"{self.name}.map takes a list of events, not a {type(items).__name__}")
         return run_map(self, list(items), max_parallel=max_parallel, progress=progress)
 
     # what is known about it
@@ -198,11 +203,21 @@ class LambdaFunction:
     def config(self, **changes: Any) -> dict[str, Any]:
         """Show the configuration, or change it: ``memory=512, timeout=60, env={"K": "V"}, network="none"``.
 
-        Changes last until the cell is deployed again.
-        """
-        from .deploy import reconfigure
+        Changes last until the cell is deployed again. ``memory_mb`` and ``timeout_s``, as ``lambda_function`` calls
+        them, are taken too.
 
-        return reconfigure(self.engine, self.name, **changes) if changes else self.configuration()
+        Raises:
+            NotebookError: There is no such setting.
+        """
+        from .deploy import SETTINGS, reconfigure
+
+        given = {_SETTING_NAMES.get(key, key): value for key, value in changes.items()}
+        for key in given:
+            if key not in SETTINGS:
+                near = difflib.get_close_matches(key, SETTINGS, n=1)
+                hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(SETTINGS)}"
+                raise NotebookError(f"a function has no setting {key}{hint}")
+        return reconfigure(self.engine, self.name, **given) if given else self.configuration()
 
     def tune(
         self,
@@ -320,7 +335,7 @@ class LambdaFunction:
         )
         return found
 
-    def _patiently(self, request: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+    def _patiently(self, request: Callable[[], Mapping[str, Any]], qualifier: str | None = None) -> Mapping[str, Any]:
         """Throttled calls wait and try again, a little longer each time."""
         from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError
 
@@ -333,6 +348,8 @@ class LambdaFunction:
             except (ClientError, InvokeRefused) as exc:
                 code = exc.code if isinstance(exc, InvokeRefused) else code_of_refusal(exc)
                 why = str(exc) if isinstance(exc, InvokeRefused) else refusal(exc)
+                if code == "ResourceNotFoundException" and qualifier:
+                    raise DeployError(f"there is no version or alias {qualifier} of {self.name}") from exc
                 if code == "ResourceNotFoundException":
                     raise DeployError(f"there is no function {self.name}; run its %%lambda cell again") from exc
                 if code != "TooManyRequestsException":

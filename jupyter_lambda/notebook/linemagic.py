@@ -109,7 +109,13 @@ def _config(shell: Any, arguments: argparse.Namespace) -> Any:
     engine = engine_of(shell, arguments.name)
     found = deployment.reconfigure(engine, arguments.name, **given) if given else configuration(shell, arguments.name)
     state = f"changed: {', '.join(given)}" if given else str(found.get("State", "Active"))
-    return render.FunctionCard.of_configuration(engine, found, state=state, bound_as=_bound_as(shell, arguments.name))
+    return render.FunctionCard.of_configuration(
+        engine,
+        found,
+        state=state,
+        bound_as=_bound_as(shell, arguments.name),
+        more=deployment.more_settings(engine, arguments.name),
+    )
 
 
 def _tune(shell: Any, arguments: argparse.Namespace) -> Any:

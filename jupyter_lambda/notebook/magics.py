@@ -47,7 +47,7 @@ class LambdaMagics(Magics):
             raise MagicUsageError(
                 f"%lambda {given[0]}: to deploy a cell, write %%lambda with two signs in the cell's first line"
             )
-        arguments = options.line_parser().parse_args(given)
+        arguments = options.parse_line(given)
         run: Callable[[Any, argparse.Namespace], Any] = linemagic.COMMANDS[arguments.subcommand]
         return run(self.shell, arguments)
 

@@ -273,6 +273,17 @@ def line_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def parse_line(words: list[str]) -> argparse.Namespace:
+    """What stands after ``%lambda``; a mistake after a subcommand is told by that subcommand's own parser.
+
+    Raises:
+        MagicUsageError: It makes no sense; one line that says why.
+    """
+    if not words or words[0] not in _DEFINITIONS:
+        return line_parser().parse_args(words)
+    return subcommand_parser(words[0]).parse_args(words[1:], argparse.Namespace(subcommand=words[0]))
+
+
 def subcommand_parser(name: str) -> argparse.ArgumentParser:
     """The parser of one subcommand alone, for its help and completion."""
     summary, define = _DEFINITIONS[name]

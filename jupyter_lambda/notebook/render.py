@@ -145,6 +145,8 @@ class FunctionCard:
     warnings: tuple[str, ...] = ()
     #: The name it has in the notebook.
     bound_as: str | None = None
+    #: More facts: label and value.
+    more: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def of(cls, engine: Engine, name: str) -> FunctionCard:
@@ -165,6 +167,7 @@ class FunctionCard:
         version: str | None = None,
         bound_as: str | None = None,
         warnings: Iterable[str] = (),
+        more: Iterable[tuple[str, str]] = (),
     ) -> FunctionCard:
         """Of AWS's FunctionConfiguration and, just deployed, its build."""
         return cls(
@@ -182,6 +185,7 @@ class FunctionCard:
             layers=len(found.get("Layers", ())),
             warnings=tuple(warnings),
             bound_as=bound_as,
+            more=tuple(more),
         )
 
     @property
@@ -198,7 +202,7 @@ class FunctionCard:
             facts.append(("layers", str(self.layers)))
         if self.environment:
             facts.append(("environment", ", ".join(self.environment)))
-        return facts
+        return [*facts, *self.more]
 
     @property
     def call_line(self) -> str:

@@ -221,6 +221,23 @@ def test_start_stop_and_everything_between(tmp_path):
         jl("stop", *state, "--wait", "1")
 
 
+def test_an_interrupted_invoke_stops_the_function(serve, tmp_path):
+    serve()
+    state = tmp_path / "state"
+    deploy(state)
+    waiting = subprocess.Popen(
+        [*JL, "invoke", "sleeper", "-p", '{"s": 60}', "--state-dir", str(state)], stderr=subprocess.PIPE, text=True
+    )
+    with waiting:
+        admin = Admin(find(state))
+        until(lambda: any(one["state"] == "running" for one in admin.invocations()["running"]))
+        waiting.send_signal(signal.SIGINT)
+        _, said = waiting.communicate(timeout=20)
+    assert waiting.returncode == 130
+    assert said == "interrupted; the invocation was stopped\n"
+    assert admin.invocations()["running"] == []
+
+
 def test_the_aws_cli_uses_it(serve, tmp_path):
     serve()
     deploy(tmp_path / "state")

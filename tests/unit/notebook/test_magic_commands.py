@@ -494,3 +494,34 @@ def test_an_interrupted_tune_leaves_the_function_as_it_was(shell: Shell, engine:
         shell.names["clean"].tune([128, 256], n=2, event={"n": 1}, progress=False)
     assert engine.client.functions["clean"]["MemorySize"] == 512
     assert len(engine.client.published["clean"]) == 1
+
+
+def test_config_shows_network_and_concurrency_and_knows_its_settings(shell: Shell) -> None:
+    shell.cell("clean --network none")
+    assert "network none · concurrency unreserved" in shell.line("config clean")
+    clean = shell.names["clean"]
+    assert clean.config(memory_mb=1024, timeout_s=9)["MemorySize"] == 1024
+    with pytest.raises(NotebookError, match=r"no setting memoy; did you mean memory\?"):
+        clean.config(memoy=5)
+    with pytest.raises(NotebookError, match="there are memory, timeout"):
+        clean.config(colour="red")
+
+
+def test_a_wrong_word_after_a_subcommand_is_told_by_that_subcommand(shell: Shell) -> None:
+    shell.cell("clean")
+    with pytest.raises(MagicUsageError, match=r"unknown option --patern; did you mean --pattern\?"):
+        shell.line("logs clean --patern x")
+
+
+@pytest.mark.parametrize("events", [5, {"n": 1}, "text"])
+def test_a_map_of_no_list_says_so(shell: Shell, events: Any) -> None:
+    shell.cell("clean")
+    with pytest.raises(NotebookError, match=r"clean.map takes a list of events, not a \w+"):
+        shell.names["clean"].map(events)
+
+
+def test_an_unknown_version_is_named(shell: Shell, engine: Engine) -> None:
+    shell.cell("clean")
+    engine.client.trouble.append(fake.refuse("ResourceNotFoundException", "Function not found", 404))
+    with pytest.raises(NotebookError, match="there is no version or alias 1 of clean"):
+        shell.names["clean"].invoke({"n": 1}, qualifier="1")
