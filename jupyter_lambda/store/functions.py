@@ -24,7 +24,23 @@ from .policies import Policies
 #: Functions and versions kept in memory; a few KB each.
 CACHED = 4_096
 _FUNCTION = "SELECT f.name, f.reserved, f.next_version, f.tags, v.body FROM function f JOIN version v"
-_VERSION_ROW = "INSERT OR REPLACE INTO version (function_name, number, code_sha256, code_size, body) VALUES (?,?,?,?,?)"
+# Not INSERT OR REPLACE: the totals' triggers don't see what that deletes.
+_FUNCTION_ROW = """
+INSERT INTO function (name, reserved, next_version, tags) VALUES (?,?,?,?)
+ON CONFLICT (name) DO UPDATE SET
+    reserved = excluded.reserved, next_version = excluded.next_version, tags = excluded.tags
+"""
+_VERSION_ROW = """
+INSERT INTO version (function_name, number, code_sha256, code_size, body) VALUES (?,?,?,?,?)
+ON CONFLICT (function_name, number) DO UPDATE SET
+    code_sha256 = excluded.code_sha256, code_size = excluded.code_size, body = excluded.body
+"""
+USED = """
+SELECT 1 FROM version WHERE code_sha256 = :code
+UNION ALL SELECT 1 FROM layer_version WHERE code_sha256 = :code
+UNION ALL SELECT 1 FROM version_layer WHERE code_sha256 = :code LIMIT 1
+"""
+TOTAL = "SELECT value FROM total WHERE name = ?"
 
 
 class Functions(Aliases, Layers, Policies):
@@ -91,29 +107,22 @@ class Functions(Aliases, Layers, Policies):
 
     def count(self) -> int:
         """How many functions there are."""
-        return self._total("count", "SELECT count(*) FROM function")
+        return self._total("functions")
 
     def total_reserved(self) -> int:
         """Reserved concurrency of all functions together."""
-        return self._total("reserved", "SELECT coalesce(sum(reserved), 0) FROM function")
+        return self._total("reserved")
 
     def code_storage_bytes(self) -> int:
         """Bytes of all packages as AWS counts them: each version of each function and layer."""
-        return self._total(
-            "storage",
-            "SELECT (SELECT coalesce(sum(code_size), 0) FROM version)"
-            " + (SELECT coalesce(sum(code_size), 0) FROM layer_version)",
-        )
+        return self._total("code_bytes")
 
     def package_users(self, code_sha256: str) -> bool:
-        """Whether any version of a function or layer uses the package (SHA-256 in base64)."""
-        return bool(
-            self._database.query(
-                "SELECT 1 FROM version WHERE code_sha256 = ?"
-                " UNION ALL SELECT 1 FROM layer_version WHERE code_sha256 = ? LIMIT 1",
-                (code_sha256, code_sha256),
-            )
-        )
+        """Whether any version of a function or layer needs the package (SHA-256 in base64).
+
+        A version that names a layer needs the layer's package, even when the layer itself is deleted.
+        """
+        return bool(self._database.query(USED, {"code": code_sha256}))
 
     # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -242,9 +251,9 @@ class Functions(Aliases, Layers, Policies):
         self._totals.clear()
         self._functions.put(function.name, function)
 
-    def _total(self, name: str, sql: str) -> int:
+    def _total(self, name: str) -> int:
         if name not in self._totals:
-            self._totals[name] = int(self._database.query(sql)[0][0])
+            self._totals[name] = int(self._database.query(TOTAL, (name,))[0][0])
         return self._totals[name]
 
 
@@ -278,7 +287,7 @@ def _must_exist(connection: sqlite3.Connection, name: str) -> None:
 
 def _put_function(connection: sqlite3.Connection, function: Function) -> None:
     connection.execute(
-        "INSERT OR REPLACE INTO function (name, reserved, next_version, tags) VALUES (?,?,?,?)",
+        _FUNCTION_ROW,
         (function.name, function.reserved_concurrency, function.next_version, json.dumps(dict(function.tags))),
     )
     connection.execute(_VERSION_ROW, _version_row(function.latest))

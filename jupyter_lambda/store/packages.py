@@ -3,7 +3,8 @@
 ``packages/<sha-256 in hex>/`` holds ``package.zip``, ``files/`` and ``about.json``. A package is checked by
 unpacking it once, when it is added, so a first cold start finds its files there. The zip is synced to disk; the files,
 which can be made from it again, are not: ``about.json`` names the machine's boot in which they were written, and after
-another boot they are unpacked anew at first use. Identical uploads share one directory.
+another boot they are unpacked anew at first use. Identical uploads share one directory. What is being made or removed
+is in ``.under-way`` until it is whole, or gone: clearing up after a crash looks at nothing else.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ T = TypeVar("T")
 THREADS = 2
 #: Seconds for which a package is kept that nothing refers to yet: its function may just be being created.
 GRACE_S = 900.0
+#: Packages looked up in one turn of the loop while those that nothing uses are collected.
+COLLECT_CHUNK = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,7 @@ class Packages:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self._under_way = directory / ".under-way"
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="store-packages")
         self._boot_id = _boot_id()
         #: CodeSha256 → directory of those known to be unpacked completely.
@@ -60,6 +64,8 @@ class Packages:
         #: CodeSha256 → when it was added last, on the steady clock. Changed under the lock, by several threads.
         self._touched_s: dict[str, float] = {}
         self._lock = threading.Lock()
+        #: Directory → bytes, of packages counted before: they never change. Used by one thread at a time.
+        self._sizes: dict[str, int] = {}
 
     @classmethod
     async def open(cls, directory: Path) -> Packages:
@@ -130,15 +136,36 @@ class Packages:
             Bytes of the removed zips and files.
         """
         freed = 0
-        for name in await self._run(lambda: sorted(path.name for path in self._directory.iterdir())):
-            code_sha256 = _base64(name)
-            if code_sha256 is None:
-                continue
-            if self._is_fresh(code_sha256) or keep(code_sha256):
-                continue
-            self._ready.pop(code_sha256, None)
-            freed += await self._run(functools.partial(self._remove, code_sha256))
+        names = await self._run(lambda: [path.name for path in self._directory.iterdir()])
+        for start in range(0, len(names), COLLECT_CHUNK):
+            for name in names[start : start + COLLECT_CHUNK]:
+                code_sha256 = _base64(name)
+                if code_sha256 is None:
+                    if name != self._under_way.name:
+                        await self._run(functools.partial(remove_tree, self._directory / name))
+                elif not self._is_fresh(code_sha256) and not keep(code_sha256):
+                    self._ready.pop(code_sha256, None)
+                    freed += await self._run(functools.partial(self._remove, code_sha256))
+            # Invocations go first.
+            await asyncio.sleep(0)
         return freed
+
+    def size_bytes(self) -> int:
+        """Bytes of all zips and of the files unpacked from them, as each package says of itself; for a thread.
+
+        Raises:
+            OSError: The directory can't be read.
+        """
+        names = [path.name for path in self._directory.iterdir()]
+        for name in names:
+            if name not in self._sizes and (code_sha256 := _base64(name)) is not None:
+                try:
+                    zip_size = (self._directory / name / "package.zip").stat().st_size
+                    self._sizes[name] = zip_size + self.unzipped_size(code_sha256)
+                except (OSError, StoreError) as exc:
+                    log.debug("package %s is not counted: %s", name, exc)
+        self._sizes = {name: self._sizes[name] for name in names if name in self._sizes}
+        return sum(self._sizes.values())
 
     # ── in threads ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -153,10 +180,10 @@ class Packages:
 
     def _tidy(self) -> None:
         self._directory.mkdir(mode=0o711, parents=True, exist_ok=True)
-        for path in self._directory.iterdir():
-            if _base64(path.name) is None:
-                log.info("removing %s, which a crash left behind", path)
-                remove_tree(path)
+        self._under_way.mkdir(mode=0o711, exist_ok=True)
+        for path in self._under_way.iterdir():
+            log.info("removing %s, which a crash left behind", path)
+            remove_tree(path)
 
     def _add(self, data: bytes) -> Package:
         digest = hashlib.sha256(data)
@@ -168,7 +195,7 @@ class Packages:
             if (target / "about.json").exists():
                 return package
         archive = Archive(data)
-        temporary = self._directory / f"adding-{digest.hexdigest()}-{os.urandom(4).hex()}"
+        temporary = self._under_way / f"adding-{digest.hexdigest()}-{os.urandom(4).hex()}"
         temporary.mkdir(mode=0o755)
         try:
             size_bytes = unpack(archive, temporary / "files")
@@ -227,7 +254,7 @@ class Packages:
         except StoreError as exc:
             log.warning("removing a damaged package: %s", exc)
         # Under another name first: half a package must not look like a whole one.
-        dying = directory.with_name(f"removing-{directory.name}-{os.urandom(4).hex()}")
+        dying = self._under_way / f"removing-{directory.name}-{os.urandom(4).hex()}"
         with self._lock:
             if self._is_fresh(code_sha256):
                 return 0

@@ -10,5 +10,5 @@ class Part:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        #: Sums over the tables, computed when first asked for; cleared by whatever changes them.
+        #: Totals as the table has them, read when first asked for; cleared by whatever changes them.
         self._totals: dict[str, int] = {}
