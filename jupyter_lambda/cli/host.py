@@ -22,7 +22,7 @@ from jupyter_lambda.engine.runtimes import Runtimes
 from jupyter_lambda.engine.service import LambdaService
 from jupyter_lambda.errors import DriverError, ServiceException
 from jupyter_lambda.sandbox.base import Driver, SandboxSettings
-from jupyter_lambda.sandbox.sandbox import Sandboxes
+from jupyter_lambda.sandbox.sandboxes import Sandboxes
 from jupyter_lambda.store import Store
 
 from .settings import engine_settings, sandbox_settings

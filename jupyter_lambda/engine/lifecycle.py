@@ -20,7 +20,7 @@ from .settings import EngineSettings
 from .warm import Container, Warm
 
 if TYPE_CHECKING:
-    from jupyter_lambda.sandbox.sandbox import Sandboxes
+    from jupyter_lambda.sandbox.sandboxes import Sandboxes
     from jupyter_lambda.store import Store
 
     from .credentials import Credentials

@@ -108,7 +108,7 @@ def check_match(generic: GenericSpec, spec: SandboxSpec, adoption: Adoption) -> 
     given = (generic.sandbox_id, generic.interpreter, generic.network, generic.ephemeral_storage_mb)
     if wanted != given:
         raise DriverError(f"function {spec.function_name} needs another kind of sandbox: {wanted}, not {given}")
-    if not can_adopt(spec, generic.imports):
+    if not can_adopt(spec, generic.imports) or shadows(spec, adoption.waiting.result()):
         raise DriverError(f"function {spec.function_name} can't adopt a sandbox that is up already; start it afresh")
 
 

@@ -54,15 +54,17 @@ class RuntimeConnection(http1.Connection):
         """Take the short way where the bytes are the expected ones."""
         if self._polling:
             self._hold(data)
-        elif super().busy or not self._short(data):
+        elif not self._short(data):
+            self._expected = b""
             super().data_received(data)
 
     def _short(self, data: bytes) -> bool:
         """False, and nothing has happened, where it takes the general way."""
-        if data == _NEXT:
-            return self._next()
         expected = self._expected
-        if not expected or not data.startswith(expected) or not data.endswith(_NEXT):
+        if not expected or not data.startswith(expected):
+            return data == _NEXT and not super().busy and self._next()
+        # Nothing went the general way since the event was given: it has no request under way.
+        if not data.endswith(_NEXT):
             return False
         begin = len(expected)
         end = data.find(b"\r\n\r\n", begin, begin + 16)
@@ -99,7 +101,7 @@ class RuntimeConnection(http1.Connection):
     def _deliver(self, event: RuntimeEvent | Refusal) -> None:
         self._polling = False
         transport = self._transport
-        if transport is None or not self._alive():
+        if transport is None or self.closed:
             if not isinstance(event, Refusal):
                 self._session.undelivered(self._poll)
             return

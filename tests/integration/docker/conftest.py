@@ -17,7 +17,8 @@ import pytest
 
 from jupyter_lambda.sandbox.base import RuntimeEvent, SandboxOutcome, SandboxSettings, SandboxSpec
 from jupyter_lambda.sandbox.docker import DockerDriver
-from jupyter_lambda.sandbox.sandbox import Sandbox, Sandboxes
+from jupyter_lambda.sandbox.sandbox import Sandbox
+from jupyter_lambda.sandbox.sandboxes import Sandboxes
 
 #: A handler that runs the event's source; what it calls ``result`` is the answer.
 OBEDIENT = '''

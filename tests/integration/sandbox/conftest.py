@@ -19,7 +19,8 @@ from jupyter_lambda import http1
 from jupyter_lambda.sandbox import process_tree
 from jupyter_lambda.sandbox.base import RuntimeEvent, SandboxOutcome, SandboxSettings, SandboxSpec
 from jupyter_lambda.sandbox.process import ProcessDriver
-from jupyter_lambda.sandbox.sandbox import Sandbox, Sandboxes
+from jupyter_lambda.sandbox.sandbox import Sandbox
+from jupyter_lambda.sandbox.sandboxes import Sandboxes
 
 
 class Kit:

@@ -126,6 +126,8 @@ async def test_a_module_of_the_functions_own_is_never_overlooked(kit: Kit) -> No
     shadowing = kit.spec({"app.py": APP, "selectors.py": ""}, environment=VARIABLES)
     assert kit.sandboxes.can_adopt(shadowing, ())
     assert not kit.sandboxes.can_adopt(shadowing, ("asyncio",))
+    with pytest.raises(DriverError, match="start it afresh"):
+        await adopt(kit, box, {"app.py": APP, "selectors.py": ""})
     await box.close()
 
 

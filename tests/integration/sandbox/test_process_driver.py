@@ -18,7 +18,7 @@ from jupyter_lambda.errors import DriverError
 from jupyter_lambda.sandbox import process_tree
 from jupyter_lambda.sandbox.base import SandboxSettings
 from jupyter_lambda.sandbox.process import ProcessDriver
-from jupyter_lambda.sandbox.sandbox import Sandboxes
+from jupyter_lambda.sandbox.sandboxes import Sandboxes
 
 #: Starts a child of a child in a session of its own, which outlives a kill of the group.
 STRAY = """
@@ -280,7 +280,7 @@ import asyncio, sys
 from pathlib import Path
 from jupyter_lambda.sandbox.base import RuntimeEvent, SandboxSettings, SandboxSpec
 from jupyter_lambda.sandbox.process import ProcessDriver
-from jupyter_lambda.sandbox.sandbox import Sandboxes
+from jupyter_lambda.sandbox.sandboxes import Sandboxes
 
 async def main():
     state = Path(sys.argv[1])

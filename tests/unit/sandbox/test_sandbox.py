@@ -12,7 +12,7 @@ import pytest
 
 from jupyter_lambda.errors import DriverError
 from jupyter_lambda.sandbox.base import Exit, RuntimeEvent, SandboxSpec
-from jupyter_lambda.sandbox.sandbox import Sandboxes
+from jupyter_lambda.sandbox.sandboxes import Sandboxes
 
 BASE = "/2018-06-01/runtime"
 
