@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     if options.list:
         for name, entry in (MEASURES | PEERS).items():
-            print(f"{name:14}{entry.title}")
+            print(f"{name:23}{entry.title}")
         return 0
     names = _chosen(options)
     results = options.results or (None if options.quick else RESULTS)

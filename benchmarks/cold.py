@@ -117,7 +117,7 @@ def _empty(bench: Bench, outcome: Outcome, engine: Engine, image: str) -> None:
     ours, docker, bridge = [], [], []
     with docker_api() as api:
         for _ in range(bench.runs):
-            ours.append(starts(bench, engine, "empty", bench.count(10, 2), lambda: _nothing(engine)))
+            ours.append(starts(bench, engine, "empty", bench.count(10, 1), lambda: _nothing(engine)))
             count = bench.count(5, 1)
             docker.append(milliseconds([references.docker_run_s(api, image) for _ in range(count)], 0.5))
             bridge.append(

@@ -24,7 +24,7 @@ text { font: 13px system-ui, sans-serif; fill: #24292f; }
   .line { stroke: #30363d; } .row { stroke: #21262d; }
 }
 """
-_LEFT, _RIGHT, _WIDTH, _STEP = 268, 30, 940, 34
+_LEFT, _RIGHT, _WIDTH, _STEP = 340, 40, 960, 34
 #: Shapes of the peers, in their order; drawn around 0, 0.
 _SHAPES = (
     '<rect class="peer" x="-4.5" y="-4.5" width="9" height="9"/>',
@@ -77,7 +77,7 @@ def _legend(body: list[str], peers: Sequence[str]) -> int:
     entries += [(_SHAPES[number % len(_SHAPES)], name) for number, name in enumerate(peers)]
     x, y = 20, 24
     for shape, text in entries:
-        width = 30 + round(len(text) * 7.2)
+        width = 38 + round(len(text) * 7.2)
         if x + width > _WIDTH - 10:
             x, y = 20, y + 24
         body.append(
@@ -117,12 +117,5 @@ def _line(body: list[str], line: Line, at: object, y: float) -> None:
         body.append(f'<g transform="translate({at(line.reference)},{y})">{_DIAMOND}</g>')
     for number, value in line.peers.items():
         body.append(f'<g transform="translate({at(value)},{y})">{_SHAPES[number % len(_SHAPES)]}</g>')
-    x = at(line.ours)
-    body.append(f'<g transform="translate({x},{y})">{_DOT}</g>')
-    others = [at(value) for value in [*line.peers.values(), *([] if line.reference is None else [line.reference])]]
-    room = 12 + 7.5 * len(line.shown)
-    # Beside the dot, on the side where nothing else stands.
-    left_free = not any(x - room - 8 < other < x for other in others) and x - room > _LEFT
-    right_free = not any(x < other < x + room + 8 for other in others) and x + room < _WIDTH
-    anchor, dx = ("start", 10) if right_free or not left_free else ("end", -10)
-    body.append(f'<text class="value" x="{x + dx}" y="{y + 4.5}" text-anchor="{anchor}">{escape(line.shown)}</text>')
+    body.append(f'<g transform="translate({at(line.ours)},{y})">{_DOT}</g>')
+    body.append(f'<text class="value" x="{_LEFT - 26}" y="{y + 4}" text-anchor="end">{escape(line.shown)}</text>')

@@ -11,7 +11,7 @@ import subprocess
 import sysconfig
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -139,7 +139,7 @@ def component(stack: str) -> str:
     return LOOP
 
 
-def shares(stacks: Counter[str], thread: str, busy: float, cpu_us: float) -> list[dict[str, Any]]:
+def shares(stacks: Mapping[str, int], thread: str, busy: float, cpu_us: float) -> list[dict[str, Any]]:
     """The main thread's CPU for one invocation, by component, most first.
 
     Args:

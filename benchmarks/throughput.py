@@ -30,8 +30,9 @@ def _at(bench: Bench, outcome: Outcome, engine: Engine, port: int, connections: 
     ours, bare = [a for a, _ in seen], [b for _, b in seen]
     outcome.rows.append(
         Row(
-            f"throughput.{connections}", f"synchronous invocations a second, {connections} connections", "1/s",
-            "higher", tuple(s.rate for s in ours), (Series("bare echo", tuple(s.rate for s in bare)),),
+            f"throughput.{connections}", f"synchronous invocations a second, {_connections(connections)}", "1/s",
+            "higher",
+            tuple(s.rate for s in ours), (Series("bare echo", tuple(s.rate for s in bare)),),
             sum(s.count for s in ours),
         )
     )  # fmt: skip
@@ -43,5 +44,9 @@ def _at(bench: Bench, outcome: Outcome, engine: Engine, port: int, connections: 
         "p999_ms": median([milliseconds(s.latencies, 0.999) for s in ours]),
         "engine_us": median([s.cpu_s / s.count * 1e6 for s in ours]),
         "generator_us": median([s.own_cpu_s / s.count * 1e6 for s in ours]),
-        "environments": len(engine.containers()),
+        "environments": len(engine.environments("busy")),
     }
+
+
+def _connections(count: int) -> str:
+    return f"{count} connection{'s' * (count > 1)}"
