@@ -236,6 +236,16 @@ class EventQueue:
 
         await self._database.write(run, then=self._changed)
 
+    async def forget_dead(self, count: int) -> int:
+        """Let the oldest dead events go, to make room; returns how many went."""
+
+        def run(connection: sqlite3.Connection) -> int:
+            return connection.execute(
+                "DELETE FROM dead_event WHERE seq IN (SELECT seq FROM dead_event ORDER BY seq LIMIT ?)", (count,)
+            ).rowcount
+
+        return await self._database.write(run, then=lambda gone: self._changed({"dead": -gone}), essential=True)
+
     async def reclaim(self) -> int:
         """Void all leases, as at the engine's start, when nobody can hold one. Returns how many there were."""
         now_ms = _ms(self._clock())

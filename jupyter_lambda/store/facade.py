@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .database import Database
+from .disk import Disk
 from .events import EventQueue
 from .functions import Functions
 from .imports import Imports
@@ -52,6 +53,14 @@ class Store:
         self.events = EventQueue(database, self.ledger, clock)
         self.packages = packages
         self.logs = Logs(lock.state_dir / "logs", clock=clock, cap_bytes=log_cap_bytes)
+        self.disk = Disk(
+            lock.state_dir,
+            database,
+            packages,
+            self.logs,
+            self.events,
+            lambda name: self.functions.get(name) is not None,
+        )
         self._lock = lock
         self._database = database
 

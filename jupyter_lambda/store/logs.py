@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote
 
+from .listing import Listing
 from .logsearch import EventPage, EventQuery, search
 from .logwriter import Chunk, LogWriter, directory_name, token
 from .pattern import Matcher, Pattern
@@ -91,6 +92,9 @@ class Logs:
         #: Invocations that have begun and written nothing yet, by request id: function, stream, START line, ms.
         self._begun: dict[str | None, tuple[str, str, bytes, int]] = {}
         self._waiting_bytes = 0
+        #: Bytes handed to the writer since the start.
+        self.written_bytes = 0
+        self._listing = Listing(directory)
         self._timer: asyncio.TimerHandle | None = None
         self._writing: Future[bool] | None = None
         self._closed = False
@@ -168,6 +172,14 @@ class Logs:
         if not self._closed:
             await asyncio.wrap_future(self._thread.submit(self._writer.trim, function_name, before_ms))
 
+    async def drop(self, function_name: str, until: str) -> int:
+        """Delete segments up to one, by its file's name, to make room; returns bytes."""
+        return (
+            0
+            if self._closed
+            else await asyncio.wrap_future(self._thread.submit(self._writer.drop, function_name, until))
+        )
+
     def delete(self, function_name: str) -> asyncio.Future[None]:
         """Remove a function's log, in order with the writes; need not be awaited."""
         buffer = self._buffers.pop(function_name, None)
@@ -241,6 +253,7 @@ class Logs:
             if chunks:
                 batch[name] = chunks
         size_bytes, self._waiting_bytes = self._waiting_bytes, 0
+        self.written_bytes += size_bytes
         if size_bytes > WAITING_MAX_BYTES // 2:
             log.warning("%d bytes of logs in one write", size_bytes)
         return self._thread.submit(self._writer.write, batch, now_s, whole=whole)
@@ -298,10 +311,7 @@ class Logs:
 
     def functions(self) -> list[str]:
         """The functions that have a log, by name."""
-        try:
-            return sorted(unquote(path.name) for path in self._directory.iterdir() if path.is_dir())
-        except FileNotFoundError:
-            return []
+        return self._listing.names()
 
     def known(self, function_name: str) -> bool:
         """Whether a function has a log."""

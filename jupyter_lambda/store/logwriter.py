@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import logging
@@ -235,6 +236,17 @@ class FunctionLog:
                 return
             self._closed.popleft()[0].remove()
 
+    def drop(self, until: str) -> int:
+        """Delete segments up to one, by its file's name, the one being written included. Returns bytes."""
+        if self._segment is not None and self._segment.path.name <= until:
+            self.close()
+        freed = 0
+        while self._closed and self._closed[0][0].path.name <= until:
+            segment, size = self._closed.popleft()
+            segment.remove()
+            freed += size
+        return freed
+
     def release(self) -> None:
         """Close the files; the segment goes on when the next lines come."""
         if self._descriptors is not None:
@@ -294,6 +306,13 @@ class LogWriter:
         """Delete what is older than a time, as far as whole segments are."""
         if (self._directory / directory_name(function_name)).is_dir():
             self._log(function_name).trim(before_ms)
+
+    def drop(self, function_name: str, until: str) -> int:
+        """Delete a function's segments up to one, and its directory if nothing is left in it. Returns bytes."""
+        freed = self._log(function_name).drop(until)
+        with contextlib.suppress(OSError):  # not empty, or gone
+            (self._directory / directory_name(function_name)).rmdir()
+        return freed
 
     def delete(self, function_name: str) -> None:
         """Remove a function's log."""
