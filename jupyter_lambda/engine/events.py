@@ -80,8 +80,11 @@ class EventWorker:
 
     async def enqueue(self, event: AsyncEvent) -> None:
         """Returns once the event is committed to disk."""
-        await self._store.events.enqueue(event)
-        self._pace.arrived()
+        self._pace.comes()
+        try:
+            await self._store.events.enqueue(event)
+        finally:
+            self._pace.came()
         self._metrics.event_received(event.function_name, event.enqueued_s)
         self._wake.set()
 
