@@ -42,6 +42,7 @@ async def describe_log_groups(call: Call) -> Mapping[str, Any]:
     if params.get("logGroupClass", "STANDARD") != "STANDARD":
         return {"logGroups": []}
     size = params.get("limit", PAGE)
+    await call.service.store.logs.flush()
     functions = await asyncio.to_thread(call.service.store.logs.functions)
     found = list(islice(_matching(call, functions, marker), size + 1))
     groups = await asyncio.to_thread(lambda: [_group(call, name) for name in found[:size]])
