@@ -35,6 +35,9 @@ log = logging.getLogger(__name__)
 BARE_MB, PRELOADED_MB = 16, 96
 #: MB a container may use until a function with its own limit adopts it.
 _LIMIT_MB, _PRELOADED_LIMIT_MB = 128, 1_024
+#: A container is started once nothing has been adopted for the first of these, in seconds, but not later than after the
+#: second: its start would take the CPU from the very burst that the stock is for.
+_QUIET_S, _QUIET_MAX_S = 0.5, 5.0
 #: Versions whose kinds are remembered.
 _KNOWN_MAX = 16_384
 #: Seconds after which a use of learned imports is noted again: what a restart goes by.
@@ -110,6 +113,7 @@ class Warm:
         self._plain: set[Key] = set()
         self._expiry: asyncio.TimerHandle | None = None
         self._draining = False
+        self._adopted_s = -_QUIET_S
 
     # --- kinds
 
@@ -246,6 +250,7 @@ class Warm:
         """Give one that is ready away; None: it has ended by itself."""
         container = self._ready.pop(container_id, None)
         if container is not None:
+            self._adopted_s = self._loop.time()
             self._freezer.busy(container)
         return container
 
@@ -280,6 +285,7 @@ class Warm:
             ephemeral_storage_mb=make.ephemeral_storage_mb,
             imports=make.imports,
         )
+        await self._quiet()
         try:
             sandbox = await self._sandboxes.prepare(spec)
         except LambdaError as error:
@@ -294,6 +300,11 @@ class Warm:
         sandbox.exited.add_done_callback(lambda _: self._exited(container_id))
         self._freezer.idle(container)
         self._execute(self._pool.prepared(container_id, self._loop.time()))
+
+    async def _quiet(self) -> None:
+        latest_s = self._loop.time() + _QUIET_MAX_S
+        while (left_s := min(self._adopted_s + _QUIET_S, latest_s) - self._loop.time()) > 0:
+            await asyncio.sleep(left_s)
 
     def _exited(self, container_id: str) -> None:
         """One that waited has ended by itself; of those given away nothing is known here."""

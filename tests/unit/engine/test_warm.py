@@ -19,14 +19,10 @@ def zip_version(name="f", **changes):
 
 
 @pytest.fixture
-def settings(settings, monkeypatch):
-    return settings
-
-
-@pytest.fixture
 async def warm_service(make_service, sandboxes, store, monkeypatch):
     """A service whose driver prepares; packages are unpacked already."""
     sandboxes.driver.can_prepare = True
+    monkeypatch.setattr("jupyter_lambda.engine.warm._QUIET_S", 0.0)
 
     async def unpacked(code_sha256):
         return store.state_dir
