@@ -198,6 +198,13 @@ class LambdaEngine(Configurable):
     log_cap_mb = Int(
         64, min=1, help="MB of log kept for each function; the oldest goes first. Default 64: weeks of ordinary use."
     ).tag(config=True)
+    state_cap_mb = Int(
+        20_480,
+        min=0,
+        help="MB that the state directory may hold; above it the oldest log lines go first, those of deleted functions "
+        "before all others. 0: no limit but those of its parts. Default 20480: 10 GB of logs and as much of functions, "
+        "on a laptop's disk.",
+    ).tag(config=True)
     drain_timeout_s = Float(
         30.0,
         min=0,

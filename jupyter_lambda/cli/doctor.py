@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from traitlets import Bool
 
@@ -80,8 +80,9 @@ class DoctorCommand(LambdaCommand):
             return [idle, *(finding for finding in found if elsewhere not in finding.text)]
         state = Finding("ok", "engine", f"{engine.describe()}, process {engine.pid}, version {engine.version}")
         try:
-            told = Admin(engine, timeout_s=_PROBE_TIMEOUT_S).doctor()
-            return [state, *(Finding(**finding) for finding in told)]  # type: ignore[arg-type]  # the engine wrote them
+            admin = Admin(engine, timeout_s=_PROBE_TIMEOUT_S)
+            told = admin.doctor()
+            return [state, *check_cap(admin.status()), *(Finding(**finding) for finding in told)]  # type: ignore[arg-type]  # the engine wrote them
         except (LambdaError, TypeError) as exc:
             advice = f"look into {self.directory / 'engine.log'}"
             return [state, Finding("error", "engine", f"it can't be examined: {exc}", advice)]
@@ -155,6 +156,17 @@ def check_disk(directory: Path) -> Finding:
             "warning", "state directory", text, "make room soon: functions, logs and the queue are kept there"
         )
     return Finding("ok", "state directory", text)
+
+
+def check_cap(status: dict[str, Any]) -> list[Finding]:
+    """What a running engine says of its state directory's size."""
+    state = status.get("state", {})
+    if problem := state.get("problem"):
+        return [Finding("warning", "state cap", problem, "see state_cap_mb in docs/operations.md")]
+    if "used_mb" not in state:
+        return []
+    cap = f"of {state['cap_mb']} MB" if state["cap_mb"] else "(no cap)"
+    return [Finding("ok", "state cap", f"{state['used_mb']:.0f} MB {cap} in use")]
 
 
 def check_cgroup(root: Path = Path("/sys/fs/cgroup")) -> Finding:

@@ -41,6 +41,7 @@ _SAME = (
     "event_backoff_s",
     "ledger_max_records",
     "log_cap_mb",
+    "state_cap_mb",
 )
 
 

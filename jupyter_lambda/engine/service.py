@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 from jupyter_lambda.errors import (
     InvalidParameterValueException,
-    LambdaError,
     ResourceNotFoundException,
     ServiceUnavailableException,
 )
@@ -30,7 +29,7 @@ from .pool import Pool, PoolLimits
 from .provisioned import Allocation
 from .runtimes import Runtimes
 from .settings import EngineSettings
-from .storage import collect
+from .storage import keep_small, report
 
 if TYPE_CHECKING:
     from jupyter_lambda.sandbox.base import Driver
@@ -38,9 +37,6 @@ if TYPE_CHECKING:
     from jupyter_lambda.store import Store
 
 log = logging.getLogger(__name__)
-
-#: Seconds between two looks for packages that nothing uses any more.
-_COLLECT_EVERY_S = 3600.0
 
 
 class LambdaService:
@@ -123,7 +119,7 @@ class LambdaService:
             metrics=self.metrics,
         )
         self._spawn(self._events.work(), name="asynchronous events")
-        self._spawn(self._collect(), name="collection of unused packages")
+        self._spawn(keep_small(self.store, self.settings.state_cap_mb), name="collection of what nobody needs")
         self._spawn(keep(self.metrics, self.store, self.clock, self._sample), name="metrics")
         return self
 
@@ -142,18 +138,6 @@ class LambdaService:
             return
         self._lifecycle.warm.begin()
         self._allocations.refresh_all()
-
-    async def _collect(self) -> None:
-        """Remove packages that nothing uses, at start and every hour."""
-        while True:
-            try:
-                freed = await collect(self.store)
-            except LambdaError as error:
-                log.warning("unused packages can't be removed: %s", error)
-            else:
-                if freed:
-                    log.info("removed %d bytes of packages that nothing used", freed)
-            await asyncio.sleep(_COLLECT_EVERY_S)
 
     def _is_reserved(self, name: str) -> bool:
         function = self.store.functions.get(name)
@@ -299,6 +283,7 @@ class LambdaService:
             "region": self.account.region,
             "account_id": self.account.account_id,
             "state_dir": str(self.store.state_dir),
+            "state": report(self.store, self.settings.state_cap_mb),
             "uptime_s": round(self.clock() - self.started_s, 1),
             "draining": self.draining,
             "prices": {"gb_s": self.settings.price_gb_s, "request": self.settings.price_request},

@@ -60,6 +60,8 @@ class EngineSettings:
     ledger_max_records: int = 1_000_000
     #: MB of log kept for each function.
     log_cap_mb: int = 64
+    #: MB that the state directory may hold, logs of all functions first; 0: whatever its parts' own limits allow.
+    state_cap_mb: int = 20_480
     #: Interpreters of host runtime environments; the first is the engine's own, the default.
     interpreters: tuple[Path, ...] = ()
     #: Runtime identifier → local image that provides it, for runtimes the host's interpreters don't cover.
