@@ -303,7 +303,7 @@ class Warm:
 
     async def _quiet(self) -> None:
         latest_s = self._loop.time() + _QUIET_MAX_S
-        while (left_s := min(self._adopted_s + _QUIET_S, latest_s) - self._loop.time()) > 0:
+        while (left_s := min(self._adopted_s + _QUIET_S, latest_s) - self._loop.time()) > 0:  # noqa: ASYNC110 - of adoptions
             await asyncio.sleep(left_s)
 
     def _exited(self, container_id: str) -> None:
