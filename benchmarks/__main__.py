@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import signal
 import sys
 import time
 import traceback
@@ -30,6 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{name:23}{entry.title}")
         return 0
     names = _chosen(options)
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM)
+    )  # so that everything is stopped and removed
     results = options.results or (None if options.quick else RESULTS)
     failed = []
     if not options.report:

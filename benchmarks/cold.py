@@ -47,15 +47,16 @@ def starts(bench: Bench, engine: Engine, name: str, count: int, between: Callabl
     return took
 
 
-def rows(outcome: Outcome, key: str, title: str, runs: list[list[float]], references_: tuple[Series, ...]) -> None:
-    """p50 and p99 of each run; of so few, the 99th percentile is the slowest."""
+def rows(outcome: Outcome, key: str, title: str, runs: list[list[float]], known: dict[str, list[list[float]]]) -> None:
+    """p50 and p99 of each run, and of each run of the references; of so few, the 99th percentile is the slowest."""
     count = sum(len(run) for run in runs)
     for name, part in (("p50", 0.5), ("p99", 0.99)):
-        note = f"the slowest of each run of {len(runs[0])}" if name == "p99" else ""
+        references_ = [Series(label, tuple(milliseconds(run, part) for run in r)) for label, r in known.items()]
         outcome.rows.append(
             Row(
                 f"{key}.{name}", f"{title}, {name}", "ms", "lower",
-                tuple(milliseconds(run, part) for run in runs), references_, count, note,
+                tuple(milliseconds(run, part) for run in runs), tuple(references_), count,
+                f"the slowest of each run of {len(runs[0])}" if name == "p99" else "",
             )
         )  # fmt: skip
 
@@ -91,9 +92,9 @@ def _ready(bench: Bench, outcome: Outcome, engine: Engine) -> None:
     ours, fork, interpreter = [], [], []
     for _ in range(bench.runs):
         ours.append(starts(bench, engine, "ready", bench.count(20, 2), lambda: _refilled(engine)))
-        interpreter.append(milliseconds([references.interpreter_s() for _ in range(10)], 0.5))
-        fork.append(milliseconds([references.fork_s() for _ in range(5)], 0.5))
-    known = (Series("fork+exec of the interpreter", tuple(interpreter)), Series("bare fork", tuple(fork)))
+        interpreter.append([references.interpreter_s() for _ in range(10)])
+        fork.append([references.fork_s() for _ in range(5)])
+    known = {"fork+exec of the interpreter": interpreter, "bare fork": fork}
     rows(outcome, "cold.ready", "cold start, a generic container ready", ours, known)
 
 
@@ -105,8 +106,8 @@ def _pandas(bench: Bench, outcome: Outcome, engine: Engine) -> None:
     ours, plain = [], []
     for _ in range(bench.runs):
         ours.append(starts(bench, engine, "frames", bench.count(10, 1), lambda: _refilled(engine, READY + 1)))
-        plain.append(references.interpreter_s("import numpy, pandas") * 1000)
-    known = (Series("fork+exec of the interpreter and the two imports", tuple(plain)),)
+        plain.append([references.interpreter_s("import numpy, pandas") for _ in range(bench.count(4, 1))])
+    known = {"fork+exec of the interpreter and the two imports": plain}
     rows(outcome, "cold.pandas", "cold start, imports numpy and pandas, learned", ours, known)
     outcome.extra["cold.pandas.first_ms"] = first
 
@@ -119,12 +120,7 @@ def _empty(bench: Bench, outcome: Outcome, engine: Engine, image: str) -> None:
         for _ in range(bench.runs):
             ours.append(starts(bench, engine, "empty", bench.count(10, 1), lambda: _nothing(engine)))
             count = bench.count(5, 1)
-            docker.append(milliseconds([references.docker_run_s(api, image) for _ in range(count)], 0.5))
-            bridge.append(
-                milliseconds([references.docker_run_s(api, image, network="bridge") for _ in range(count)], 0.5)
-            )
-    known = (
-        Series("docker run of an empty container, no network", tuple(docker)),
-        Series("the same, bridge network", tuple(bridge)),
-    )
+            docker.append([references.docker_run_s(api, image) for _ in range(count)])
+            bridge.append([references.docker_run_s(api, image, network="bridge") for _ in range(count)])
+    known = {"docker run of an empty container, no network": docker, "the same, bridge network": bridge}
     rows(outcome, "cold.empty", "cold start, pool empty", ours, known)

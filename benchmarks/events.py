@@ -54,16 +54,14 @@ def run(bench: Bench, outcome: Outcome) -> None:
     ]  # fmt: skip
 
 
-def _payload(gate: float) -> bytes:
-    data = json.dumps({"until": gate, "text": ""}).encode()
+def _payload(gate: float, number: int = 0) -> bytes:
+    data = json.dumps({"until": gate, "n": number, "text": ""}).encode()
     return data[:-2] + b"x" * (EVENT_BYTES - len(data)) + data[-2:]
 
 
 def _enqueue(engine: Engine, count: int, gate: float) -> load.Seen:
-    request = load.encoded(engine.request(_FUNCTION, _payload(gate), event=True))
-    job = load.Load(
-        port=engine.port, requests=[request], expected=[""], connections=_CONNECTIONS, count=count, status=202
-    )
+    requests = [load.encoded(engine.request(_FUNCTION, _payload(gate, n), event=True)) for n in range(200)]
+    job = load.Load(engine.port, requests, [""] * len(requests), _CONNECTIONS, count=count, status=202)
     seen = load.run(job)
     engine.sent[_FUNCTION] = engine.sent.get(_FUNCTION, 0) + seen.sent
     return seen

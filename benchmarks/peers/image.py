@@ -74,6 +74,8 @@ def image(name: str, *, entrypoint: str, emulator: Path | None = None) -> Iterat
             # A repository of this suite's own may hold what a peer built upon the image.
             mine = api.images(name.partition(":")[0] if name.startswith(OWN) else name)
             for found in () if taken else mine:
+                for left in api.containers(all=True, filters={"ancestor": found["Id"]}):
+                    api.remove_container(left["Id"], force=True)
                 api.remove_image(found["Id"], force=True)
 
 
