@@ -35,6 +35,8 @@ class LogPipe:
         self._tail_id: str | None = None
         self._tail = bytearray()
         self._unread = array.array("i", [0])
+        #: The last read took as much as it may: there may be more.
+        self._more = False
 
     def open(self, fifo: Path) -> None:
         """Read ``fifo`` from now on. It is opened for writing too, so that it never ends while writers come and go.
@@ -52,14 +54,22 @@ class LogPipe:
         self._sink = sink
 
     def begin(self, request_id: str) -> None:
-        """What is written from now on belongs to this invocation."""
-        self.drain()
+        """What is read from now on belongs to this invocation.
+
+        What its predecessor printed is read by now (see ``end``); what a thread or process in the background prints
+        while nothing runs has no order to events that come.
+        """
         self._request_id = self._tail_id = request_id
         self._tail.clear()
 
-    def end(self) -> None:
-        """The invocation is over: take what was written before, leave what comes after to no invocation."""
-        self.drain()
+    def end(self, *, after_log: bool = False) -> None:
+        """The invocation is over: take what was written before, leave what comes after to no invocation.
+
+        Args:
+            after_log: What was written before has been read already, as far as one read goes.
+        """
+        if self._more or not after_log:
+            self.drain()
         self._request_id = None
 
     def feed(self, data: bytes) -> None:
@@ -114,5 +124,6 @@ class LogPipe:
             data = os.read(self._fd, READ_BYTES)
         except BlockingIOError:
             return 0
+        self._more = len(data) == READ_BYTES
         self.feed(data)
         return len(data)

@@ -76,7 +76,9 @@ class RuntimeConnection(http1.Connection):
         if stop + _NEXT_BYTES != len(data) or size_bytes > RESPONSE_MAX_BYTES:
             return False
         try:
-            self._session.answer(self._request_id, Answer("response", data[end + 4 : stop]))
+            # The log is read by the time the invocation goes on: the runtime had flushed it before the first byte of
+            # this, the loop was told of both at once at the latest, and wakes tasks after all it was told of.
+            self._session.answer(self._request_id, Answer("response", data[end + 4 : stop], after_log=True))
         except Refusal:
             return False  # it will be refused again, and told so
         self._expected, self._unsent = b"", _ACCEPTED

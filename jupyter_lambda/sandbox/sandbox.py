@@ -136,6 +136,7 @@ class Sandbox:
         self._deadline = loop.time() + timeout_s
         if self._alarm is None or self._alarm_at > self._deadline:
             self._set_alarm(loop)
+        answer: Answer | None = None
         try:
             self._session.offer(event)
             answer = await self._answer
@@ -145,7 +146,7 @@ class Sandbox:
             raise
         finally:
             self._answer = None
-            self._pipe.end()
+            self._pipe.end(after_log=answer is not None and answer.after_log)
         run_ms = self._since(started)
         memory = self._memory(run_ms)
         if answer.kind == "response" or answer.kind == "error" or answer.kind == "too_large":

@@ -27,6 +27,8 @@ class Answer:
     kind: Literal["response", "error", "too_large", "timeout", "cancelled", "exit"]
     payload: bytes = b""
     error_type: str | None = None
+    #: True when all that the runtime wrote to its log before this answer is read before anybody is told of it.
+    after_log: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,10 +26,12 @@ async def pipe(tmp_path):
 async def test_what_was_written_before_an_answer_belongs_to_its_invocation(pipe):
     pipe, writer, written = pipe
     os.write(writer, b"import\n")
+    pipe.drain()
     pipe.begin("a")
     os.write(writer, b"one\n")
     pipe.end()
     os.write(writer, b"between\n")
+    pipe.drain()
     pipe.begin("b")
     os.write(writer, b"two\n")
     pipe.drain()
