@@ -11,12 +11,10 @@ from typing import Any
 
 from jupyter_lambda.sandbox.adoption import VARIABLES
 from jupyter_lambda.sandbox.base import GenericSpec, SandboxSpec
-from jupyter_lambda.sandbox.docker.layout import Layout
+from jupyter_lambda.sandbox.docker.layout import RUNTIME_DIR, Layout
 from jupyter_lambda.sandbox.docker.profile import ContainerSpec, Mount
 from jupyter_lambda.sandbox.docker.sidecar import ADDRESS
 
-#: Our files that run inside; mounted at /var/runtime.
-RUNTIME_DIR = Path(__file__).resolve().parents[2] / "runtime"
 _SYSTEM_PATH = "/opt/bin:/usr/local/bin:/usr/bin:/bin"
 
 

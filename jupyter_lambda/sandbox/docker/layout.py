@@ -17,10 +17,14 @@ from pathlib import Path
 from jupyter_lambda.errors import DriverError
 from jupyter_lambda.sandbox.docker.profile import Mount
 
+#: Our files that run inside; mounted at /var/runtime.
+RUNTIME_DIR = Path(__file__).resolve().parents[2] / "runtime"
 #: Seconds an interpreter may take to tell where it lives.
 _ASK_TIMEOUT_S = 20
 _ASK = (
-    "import json,sys,sysconfig;"
+    "import compileall,json,sys,sysconfig;"
+    # Without bytecode every start would compile the runtime anew.
+    "compileall.compile_dir(sys.argv[1],quiet=2,maxlevels=0);"
     "print(json.dumps([sys.executable,sys.prefix,sys.base_prefix,sysconfig.get_path('stdlib'),"
     "sysconfig.get_path('platlib'),'%d.%d'%sys.version_info[:2]]))"
 )
@@ -101,7 +105,7 @@ async def examine(interpreter: Path, forbidden: Iterable[Path]) -> Layout:
 async def _ask(interpreter: Path) -> list[object]:
     try:
         process = await asyncio.create_subprocess_exec(
-            interpreter, "-I", "-c", _ASK, stdin=asyncio.subprocess.DEVNULL,
+            interpreter, "-I", "-c", _ASK, RUNTIME_DIR, stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
     except OSError as exc:

@@ -14,9 +14,9 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import Any
+
+from jupyter_lambda.sandbox.docker.mounts import BIND, NODEV, NOEXEC, NOSUID, RDONLY, REMOUNT, check, libc, mount
 
 #: Numbers of system calls, the same on every architecture since Linux 5.0. Source: kernel, unistd.h.
 _OPEN_TREE, _MOVE_MOUNT = 428, 429
@@ -24,8 +24,7 @@ _AT_FDCWD, _AT_EMPTY_PATH = -100, 0x1000
 _OPEN_TREE_CLONE, _OPEN_TREE_CLOEXEC = 1, os.O_CLOEXEC
 _MOVE_MOUNT_F_EMPTY_PATH = 4
 _CLONE_FS, _CLONE_NEWNS = 0x200, 0x20000
-_MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_REMOUNT, _MS_BIND = 1, 2, 4, 8, 32, 4096
-_SHM_FLAGS = _MS_REMOUNT | _MS_NOSUID | _MS_NODEV | _MS_NOEXEC
+_SHM_FLAGS = REMOUNT | NOSUID | NODEV | NOEXEC
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +77,16 @@ class Namespaces:
         wanted = furniture()
         if self._home is None:
             # A thread that shares its working directory with others may not change its namespace.
-            _check(_libc().unshare(_CLONE_FS), "unshare")
+            check(libc().unshare(_CLONE_FS), "unshare")
             self._home = os.open("/proc/thread-self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
         with contextlib.ExitStack() as opened:
             trees = [(_clone(graft.source, opened), graft.target.encode()) for graft in wanted.grafts]
             there = _open(f"/proc/{wanted.pid}/ns/mnt", os.O_RDONLY, opened)
-            _check(_libc().setns(there, _CLONE_NEWNS), "setns")
+            check(libc().setns(there, _CLONE_NEWNS), "setns")
             try:
                 for tree, target in trees:
                     _attach(tree, target)
-                _mount(b"/dev/shm", _SHM_FLAGS, b"size=%d" % wanted.shm_bytes)
+                mount("none", b"/dev/shm", None, _SHM_FLAGS, b"size=%d" % wanted.shm_bytes)
             finally:
                 self._return()
 
@@ -95,7 +94,7 @@ class Namespaces:
         """Back to the host's namespace. A thread that can't must never be used again."""
         assert self._home is not None
         try:
-            _check(_libc().setns(self._home, _CLONE_NEWNS), "setns")
+            check(libc().setns(self._home, _CLONE_NEWNS), "setns")
         except OSError:
             os.close(self._home)
             self._home = None
@@ -108,36 +107,18 @@ def _clone(source: Path, opened: contextlib.ExitStack) -> int:
     """A mount of one directory, without what is mounted below it and without a place so far."""
     directory = _open(source, os.O_PATH | os.O_DIRECTORY, opened)
     flags = ctypes.c_uint(_AT_EMPTY_PATH | _OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC)
-    tree = _check(_libc().syscall(ctypes.c_long(_OPEN_TREE), directory, b"", flags), "open_tree")
+    tree = check(libc().syscall(ctypes.c_long(_OPEN_TREE), directory, b"", flags), "open_tree")
     opened.callback(os.close, tree)
     return tree
 
 
 def _attach(tree: int, target: bytes) -> None:
     flags = ctypes.c_uint(_MOVE_MOUNT_F_EMPTY_PATH)
-    _check(_libc().syscall(ctypes.c_long(_MOVE_MOUNT), tree, b"", ctypes.c_int(_AT_FDCWD), target, flags), "move_mount")
-    _mount(target, _MS_REMOUNT | _MS_BIND | _MS_RDONLY | _MS_NOSUID | _MS_NODEV)
-
-
-def _mount(target: bytes, flags: int, data: bytes | None = None) -> None:
-    _check(_libc().mount(b"none", target, None, ctypes.c_ulong(flags), data), f"mount {os.fsdecode(target)}")
+    check(libc().syscall(ctypes.c_long(_MOVE_MOUNT), tree, b"", ctypes.c_int(_AT_FDCWD), target, flags), "move_mount")
+    mount("none", target, None, REMOUNT | BIND | RDONLY | NOSUID | NODEV)
 
 
 def _open(path: Path | str, flags: int, opened: contextlib.ExitStack) -> int:
     fd = os.open(path, flags | os.O_CLOEXEC)
     opened.callback(os.close, fd)
     return fd
-
-
-@cache
-def _libc() -> Any:
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.syscall.restype = ctypes.c_long
-    return libc
-
-
-def _check(result: int, what: str) -> int:
-    if result < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), what)
-    return result

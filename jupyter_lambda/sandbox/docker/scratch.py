@@ -15,6 +15,7 @@ import threading
 from pathlib import Path
 
 from jupyter_lambda.errors import DriverError
+from jupyter_lambda.sandbox.docker.mounts import NOATIME, NODEV, NOSUID, mount_file, unmount
 
 #: Seconds mkfs, mount and umount may take each.
 _TOOL_TIMEOUT_S = 20
@@ -65,7 +66,10 @@ class Scratch:
             raise DriverError(
                 f"the /tmp of a sandbox could not be made at {image}: {exc.strerror}; free some disk space"
             ) from exc
-        _run("mount", "-t", "ext4", "-o", "loop,nosuid,nodev,noatime,nobarrier", str(image), str(target))
+        try:
+            mount_file(image, target, NOSUID | NODEV | NOATIME, b"nobarrier")
+        except OSError:  # the tool knows other ways, or why there is none
+            _run("mount", "-t", "ext4", "-o", "loop,nosuid,nodev,noatime,nobarrier", str(image), str(target))
         (target / "lost+found").rmdir()
         os.chown(target, uid, uid)
         target.chmod(0o1777)
@@ -75,7 +79,10 @@ class Scratch:
         """Leave the file system to the container that has it mounted, or let it go. Idempotent."""
         image, target = directory / "tmp.ext4", directory / "tmp"
         if target.is_mount():
-            _run("umount", "--lazy", str(target))
+            try:
+                unmount(target)
+            except OSError as exc:
+                raise DriverError(f"the /tmp of a sandbox, {target}, can't be unmounted: {exc.strerror}") from exc
         image.unlink(missing_ok=True)
 
     def _template(self, size_mb: int) -> Path:
