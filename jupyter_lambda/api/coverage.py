@@ -1,4 +1,4 @@
-"""What of AWS Lambda's API is built: ``python -m jupyter_lambda.api.coverage > docs/api-coverage.md``."""
+"""What of AWS's APIs is built: ``python -m jupyter_lambda.api.coverage > docs/api-coverage.md``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from . import description
 from .awslambda import registry
 from .awslambda.configuration import REFUSED
 from .rest_json import Operation, RestJson
+from .services import OFFERS, Offer
 
 _HEAD = """\
 # What of AWS Lambda's API is built
@@ -23,6 +24,19 @@ description that botocore ships (API version {version}).
 
 {built} of {total} operations are built.
 """
+_OTHER_HEAD = """
+# What of the API of {title} is built
+
+API version {version}, protocols {protocols}. {about}
+
+{built} of {total} operations are built:
+
+| operation | parameters without effect |
+|---|---|"""
+_ABOUT = {
+    "logs": "Log groups are those of functions, `/aws/lambda/NAME`; `docs/observability.md` tells more.",
+    "cloudwatch": "Metrics only, no alarms and dashboards; `docs/observability.md` tells more.",
+}
 
 
 def page() -> str:
@@ -40,7 +54,30 @@ def page() -> str:
     text += ["\n## Not built\n", "| operation | request |", "|---|---|"]
     missing = sorted(set(api.operations) - set(built))
     text += [f"| {name} | {_request(api.operations[name])} |" for name in missing]
+    for offer in OFFERS:
+        text += _other(offer)
     return "\n".join(text) + "\n"
+
+
+def _other(offer: Offer) -> list[str]:
+    """One of the services beside Lambda."""
+    service = description.load(offer.name)
+    metadata, operations = service["metadata"], sorted(service["operations"])
+    built = registry.handlers(operations, offer.modules)
+    without = registry.without_effect(offer.modules)
+    head = _OTHER_HEAD.format(
+        title=metadata["serviceFullName"],
+        version=metadata["apiVersion"],
+        protocols=", ".join(metadata["protocols"]),
+        about=_ABOUT[offer.name],
+        built=len(built),
+        total=len(operations),
+    )
+    rows = [f"| {name} | {_names(without.get(name, {}))} |" for name in sorted(built)]
+    reasons = {(parameter, why) for found in without.values() for parameter, why in found.items()}
+    why = [f"- `{parameter}`: {reason}" for parameter, reason in sorted(reasons)]
+    missing = ", ".join(name for name in operations if name not in built)
+    return [head, *rows, "", *why, "", f"Not built: {missing}."]
 
 
 def _row(operation: Operation, without: Mapping[str, str]) -> str:

@@ -85,9 +85,10 @@ def test_streams_by_name_and_by_time(logs, group, write):
     now_ms = int(time.time() * 1000)
     for number, stream in enumerate(["b", "a", "c"]):
         write(("x", now_ms + number), stream=stream)
-    name = lambda **more: [
-        s["logStreamName"] for s in logs.describe_log_streams(logGroupName=group, **more)["logStreams"]
-    ]
+
+    def name(**more: object) -> list[str]:
+        return [s["logStreamName"] for s in logs.describe_log_streams(logGroupName=group, **more)["logStreams"]]
+
     assert name() == ["a", "b", "c"]
     assert name(orderBy="LastEventTime", descending=True) == ["c", "a", "b"]
     assert name(logStreamNamePrefix="b") == ["b"]
@@ -205,7 +206,7 @@ def test_a_deleted_group_is_empty_until_something_is_written(logs, group, write)
 
 
 def _tail(logs, group, polls, **more):
-    """`aws logs tail --follow` of the AWS CLI, version 2: the calls that it makes and how it passes over what it had."""
+    """`aws logs tail --follow` of the AWS CLI 2: the calls that it makes, and how it passes over what it had."""
     known: dict[int, set[str]] = defaultdict(set)
     params = {"logGroupName": group, "interleaved": True, **more}
     for _ in range(polls):

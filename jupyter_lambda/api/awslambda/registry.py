@@ -60,9 +60,9 @@ def handlers(operations: Iterable[str], modules: Iterable[ModuleType] = MODULES)
     return found
 
 
-def without_effect() -> Mapping[str, Mapping[str, str]]:
+def without_effect(modules: Iterable[ModuleType] = MODULES) -> Mapping[str, Mapping[str, str]]:
     """Operation → parameter → why it changes nothing."""
     merged: dict[str, Mapping[str, str]] = {}
-    for module in MODULES:
+    for module in modules:
         merged.update(getattr(module, "WITHOUT_EFFECT", {}))
     return merged

@@ -26,8 +26,7 @@ VALUE_MAX, PAST_MAX_S, FUTURE_MAX_S = 2.0**360, 14 * 86_400, 2 * 3600
 KEPT_MAX = 100_000
 WITHOUT_EFFECT = {
     "PutMetricData": {
-        "StorageResolution": "one minute is the finest resolution",
-        "StrictEntityValidation": "entities are not kept",
+        "StrictEntityValidation": "entities are not kept; nor is a finer StorageResolution than one minute",
     }
 }
 
