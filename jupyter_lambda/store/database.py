@@ -23,7 +23,7 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -362,13 +362,31 @@ def insert_rows(connection: sqlite3.Connection, table: str, rows: Sequence[Row])
     Args:
         table: Table with its columns, "event (due_ms, …)"; never made from input.
     """
-    start, left = 0, len(rows)
+    place = f"({','.join('?' * len(rows[0]))})" if rows else ""
+    for chunk in _chunks(rows):
+        values = [value for row in chunk for value in row]
+        connection.execute(f"INSERT INTO {table} VALUES {','.join([place] * len(chunk))}", values)  # noqa: S608
+
+
+def each(connection: sqlite3.Connection, sql: str, values: Sequence[Any], *first: Any) -> list[Row]:
+    """Run a statement that ends in "IN (?)" for many values with few executions; returns all rows, in any order.
+
+    Args:
+        first: Parameters before them.
+    """
+    rows: list[Row] = []
+    for chunk in _chunks(values):
+        places = ",".join("?" * len(chunk))
+        rows += connection.execute(sql.replace("IN (?)", f"IN ({places})"), (*first, *chunk)).fetchall()
+    return rows
+
+
+def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """In powers of two up to ``ROWS_MAX``, so that the statements made for them are few and stay prepared."""
+    start, left = 0, len(items)
     while left:
         count = min(ROWS_MAX, 1 << (left.bit_length() - 1))
-        chunk = rows[start : start + count]
-        place = f"({','.join('?' * len(chunk[0]))})"
-        values = [value for row in chunk for value in row]
-        connection.execute(f"INSERT INTO {table} VALUES {','.join([place] * count)}", values)  # noqa: S608
+        yield items[start : start + count]
         start += count
         left -= count
 

@@ -8,6 +8,8 @@ before it died.
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import json
 import logging
 import sqlite3
@@ -18,8 +20,9 @@ from typing import Any
 from jupyter_lambda.errors import ResourceConflictException
 from jupyter_lambda.model.invocation import AsyncEvent, InvocationRecord
 
-from .database import Database, insert_rows
+from .database import Database, each, insert_rows
 from .ledger import Ledger
+from .successes import REMOVE_RUN, Change, Successes, kind
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +42,7 @@ LEASE = """
 SELECT seq, leased FROM event WHERE state = ? AND due_ms <= ? ORDER BY due_ms LIMIT ?
 """
 TAKE = f"""
-UPDATE event SET leased = 1, due_ms = ? WHERE seq = ? RETURNING {_EVENT}
+UPDATE event SET leased = 1, due_ms = ? WHERE seq IN (?) RETURNING {_EVENT}, seq
 """  # noqa: S608
 RENEW = """
 UPDATE event SET due_ms = ? WHERE request_id = ? AND leased = 1
@@ -65,10 +68,7 @@ SELECT enqueued_s FROM event ORDER BY seq LIMIT 1
 GET = f"""
 SELECT {_EVENT} FROM event WHERE request_id = ?
 """  # noqa: S608
-STATEMENTS = (LEASE, TAKE, RENEW, RETRY, SETTLE, REMOVE, KIND, NEXT_DUE, GET)
-
-#: How depth() changes: state → difference.
-Change = dict[str, int]
+STATEMENTS = (LEASE, TAKE, RENEW, RETRY, SETTLE, REMOVE, REMOVE_RUN, KIND, NEXT_DUE, GET)
 
 
 class EventQueue:
@@ -78,10 +78,11 @@ class EventQueue:
         self._database = database
         self._ledger = ledger
         self._clock = clock
+        self._successes: Successes | None = None
         # Counted once, then kept by every change: counting a million rows takes too long to do often.
         self._depth: Counter[str] = Counter()
         for state, leased, count in database.query("SELECT state, leased, count(*) FROM event GROUP BY state, leased"):
-            self._depth[_kind(state, leased)] += count
+            self._depth[kind(state, leased)] += count
         self._depth["dead"] = database.query("SELECT count(*) FROM dead_event")[0][0]
 
     # ── into the queue ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -144,15 +145,17 @@ class EventQueue:
         await self._database.write(run, then=self._changed, essential=True)
 
     async def succeed(self, request_id: str, record: InvocationRecord | None) -> None:
-        """Remove an event that ran, and keep its record, in one transaction."""
-
-        def run(connection: sqlite3.Connection) -> Change:
-            if record is not None:
-                self._ledger.write(connection, [record])
-            row = connection.execute(REMOVE, (request_id,)).fetchone()
-            return _moved(row, None)
-
-        await self._database.write(run, then=self._changed, essential=True)
+        """Remove an event that ran, and keep its record, in one transaction; those that end together share it."""
+        batch = self._successes
+        if batch is None or not batch.add(request_id, record):
+            batch = Successes()
+            batch.add(request_id, record)
+            batch.written = self._database.write(
+                functools.partial(batch.write, self._ledger), then=self._changed, essential=True
+            )
+            self._successes = batch
+        # One caller that is cancelled must not take the others along.
+        await asyncio.shield(batch.written)
 
     async def settle(self, request_id: str, outcome: dict[str, Any], record: InvocationRecord | None) -> None:
         """The function is done with, the destination is not: keep what it is owed, due at once.
@@ -320,8 +323,8 @@ class EventQueue:
         def run(connection: sqlite3.Connection) -> tuple[list[AsyncEvent], int]:
             due = connection.execute(LEASE, (state, _ms(now_s), limit)).fetchall()
             until_ms = _ms(now_s + lease_s)
-            events = [_event(connection.execute(TAKE, (until_ms, seq)).fetchone()) for seq, _ in due]
-            return events, sum(not leased for _, leased in due)
+            taken = {row[-1]: row for row in each(connection, TAKE, [seq for seq, _ in due], until_ms)}
+            return [_event(taken[seq][:-1]) for seq, _ in due], sum(not leased for _, leased in due)
 
         def then(result: tuple[list[AsyncEvent], int]) -> None:
             if state == "waiting":
@@ -343,16 +346,11 @@ def _ms(seconds: float) -> int:
     return int(seconds * 1000)
 
 
-def _kind(state: str, leased: int) -> str:
-    """The word of ``depth`` for a row."""
-    return "leased" if state == "waiting" and leased else state
-
-
 def _moved(before: Sequence[Any] | None, after: str | None) -> Change:
     """The change of depth when a row (state, leased, …) becomes something else, or leaves."""
     change: Change = Counter()
     if before is not None:
-        change[_kind(before[0], before[1])] -= 1
+        change[kind(before[0], before[1])] -= 1
         if after is not None:
             change[after] += 1
     return change

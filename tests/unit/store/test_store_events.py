@@ -6,7 +6,7 @@ import sqlite3
 
 import pytest
 
-from jupyter_lambda.errors import ResourceConflictException
+from jupyter_lambda.errors import ResourceConflictException, StoreError
 from jupyter_lambda.store import Store
 from jupyter_lambda.store import events as events_module
 
@@ -205,3 +205,39 @@ async def test_statements_use_indexes_with_many_rows(store: Store):
         else:
             assert "SEARCH" in plan, (sql, plan)
             assert "SCAN" not in plan, (sql, plan)
+
+
+async def test_events_that_end_together_leave_in_one_transaction(store, make_event, make_record):
+    names = [f"e{number}" for number in range(100)]
+    for name in names:
+        await store.events.enqueue(make_event(name))
+    leased = await store.events.lease(store.events._clock(), 100, 60.0)
+    assert [event.request_id for event in leased] == names
+    done = [asyncio.ensure_future(store.events.succeed(name, make_record(name))) for name in names]
+    await asyncio.sleep(0)
+    done[0].cancel()
+    told = await asyncio.gather(*done, return_exceptions=True)
+    assert isinstance(told[0], asyncio.CancelledError)
+    assert told[1:] == [None] * 99
+    assert store.events.depth() == {"waiting": 0, "leased": 0, "outcome": 0, "dead": 0}
+    assert store.ledger.stats("f")[0].invocations == 100
+    assert store.ledger.get("e0") is not None
+
+
+async def test_a_success_that_can_not_be_written_keeps_event_and_record_together(
+    store, make_event, make_record, monkeypatch
+):
+    await store.events.enqueue(make_event("e1"))
+
+    def fail(*_):
+        raise sqlite3.OperationalError("no")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store.ledger, "write", fail)
+        with pytest.raises(StoreError):
+            await store.events.succeed("e1", make_record("e1"))
+    assert store.events.get("e1") is not None
+    assert store.ledger.get("e1") is None
+    await store.events.succeed("e1", make_record("e1"))
+    assert store.events.get("e1") is None
+    assert store.ledger.get("e1") is not None
