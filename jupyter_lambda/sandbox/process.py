@@ -220,10 +220,12 @@ class ProcessDriver:
         """What a generic sandbox's runtime is told; blocking.
 
         Raises:
-            OSError: The layers can't be laid over each other.
+            OSError: It would not do as well as a fresh one, or the layers can't be laid over each other.
         """
         assert spec.code_dir is not None
         assert spec.interpreter is not None
+        if not self.can_adopt(spec):
+            raise OSError(f"the linker would not find the libraries in {spec.code_dir}")
         opt = directory / "opt"
         merge_layers(spec.layer_dirs, opt)
         environment = self._environment(spec, spec.code_dir, directory, opt, spec.interpreter)
@@ -277,7 +279,7 @@ class ProcessDriver:
 @lru_cache(maxsize=4096)
 def _has_libraries(place: Path) -> bool:
     """Whether the linker would find shared libraries in a directory of a package, which doesn't change."""
-    return place.is_dir() and any(".so" in entry.suffixes for entry in place.iterdir())
+    return place.is_dir() and any(".so" in path.suffixes for path in place.glob("lib*"))
 
 
 def _removable(directory: Path) -> bool:

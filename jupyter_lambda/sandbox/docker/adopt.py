@@ -16,7 +16,12 @@ from jupyter_lambda.sandbox.docker.layers import LayerCache
 from jupyter_lambda.sandbox.docker.layout import Layout
 from jupyter_lambda.sandbox.docker.namespace import Furniture, Namespaces
 from jupyter_lambda.sandbox.docker.profile import INIT_CPUS, MB, cpu_quota_us, cpu_shares, shm_bytes
-from jupyter_lambda.sandbox.docker.slot import TASK, Slot
+from jupyter_lambda.sandbox.docker.slot import TASK, Slot, has_hardware_libraries
+
+
+def can_adopt(spec: SandboxSpec) -> bool:
+    """Not a function whose libraries the linker would have to know of when its process starts."""
+    return not any(has_hardware_libraries(place) for place in (spec.code_dir, *spec.layer_dirs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,8 @@ class Generic:
         Raises:
             DriverError: It can't be made so; start afresh.
         """
+        if not can_adopt(spec):
+            raise DriverError(f"function {spec.function_name} has libraries for certain processors; start it afresh")
         furnishing = asyncio.get_running_loop().create_task(self._furnish(spec, cgroup))
         try:
             if cgroup is None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from jupyter_lambda.errors import DriverError
 from jupyter_lambda.sandbox.base import Finding, GenericSpec, Process, SandboxSettings, SandboxSpec
 from jupyter_lambda.sandbox.directory import grant
-from jupyter_lambda.sandbox.docker.adopt import Adopter, Generic
+from jupyter_lambda.sandbox.docker.adopt import Adopter, Generic, can_adopt
 from jupyter_lambda.sandbox.docker.client import DockerClient, Missing, find_url
 from jupyter_lambda.sandbox.docker.environment import (
     Place,
@@ -35,7 +35,7 @@ from jupyter_lambda.sandbox.docker.process import Adopt, DockerProcess
 from jupyter_lambda.sandbox.docker.profile import Mount
 from jupyter_lambda.sandbox.docker.scratch import Scratch
 from jupyter_lambda.sandbox.docker.sidecar import Readiness, sidecar_spec
-from jupyter_lambda.sandbox.docker.slot import Slot, has_hardware_libraries
+from jupyter_lambda.sandbox.docker.slot import Slot
 from jupyter_lambda.sandbox.docker.start import Start
 from jupyter_lambda.sandbox.docker.sweep import INSTALLATION_LABEL, labels, sweep_containers, sweep_directories
 from jupyter_lambda.sandbox.docker.uids import UidPool
@@ -167,9 +167,8 @@ class DockerDriver:
         return await self._begin(spec, directory, log)
 
     def can_adopt(self, spec: SandboxSpec) -> bool:
-        """Not a function whose libraries the linker would have to know of when its process starts."""
-        places = [spec.code_dir, *spec.layer_dirs]
-        return not any(has_hardware_libraries(place) for place in places)
+        """See `adopt.can_adopt`."""
+        return can_adopt(spec)
 
     async def _begin(
         self, spec: SandboxSpec | GenericSpec, directory: Path, log: Callable[[bytes], None]

@@ -166,6 +166,15 @@ async def test_libraries_of_the_package_are_found(bench: Bench, layer: Path) -> 
         assert await bench.run(box, f"ctypes.CDLL({name!r}); result = 1") == 1
 
 
+async def test_libraries_for_certain_processors_start_afresh(bench: Bench) -> None:
+    package = bench.state_dir / "packages/hardware"
+    (package / "lib/glibc-hwcaps/x86-64-v3").mkdir(parents=True)
+    assert not bench.sandboxes.can_adopt(bench.spec(code_dir=package, environment=VARIABLES), ())
+    box = await bench.sandboxes.prepare(generic())
+    with pytest.raises(DriverError, match="start it afresh"):
+        await adopt(bench, box, code_dir=package)
+
+
 async def test_it_dies_while_it_waits(bench: Bench, api: docker.APIClient) -> None:
     box = await bench.sandboxes.prepare(generic())
     api.kill(f"jl-{box.sandbox_id}")

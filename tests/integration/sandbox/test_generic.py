@@ -87,6 +87,9 @@ async def test_a_package_with_libraries_starts_afresh(kit: Kit) -> None:
     spec = kit.spec({"app.py": APP, "lib/libown.so.1": "elf"}, environment=VARIABLES)
     assert not kit.sandboxes.can_adopt(spec, ())
     assert kit.sandboxes.can_adopt(kit.spec(APP, environment=VARIABLES), ())
+    box = await kit.sandboxes.prepare(generic())
+    with pytest.raises(DriverError, match="the linker would not find"):
+        await adopt(kit, box, {"app.py": APP, "lib/libown.so.1": "elf"})
 
 
 async def test_it_dies_while_it_waits(kit: Kit) -> None:
