@@ -17,6 +17,8 @@ READY = 3
 NO_STOCK = {"warm_containers": 0, "warm_memory_mb": 0}
 #: Seconds for a stock to be refilled after a start.
 _REFILL_S = 20.0
+#: Seconds that are waited at most, before each start, for the machine to be at rest.
+_QUIET_S = 5.0
 
 
 def run(bench: Bench, outcome: Outcome) -> None:
@@ -71,7 +73,7 @@ def _refilled(engine: Engine, count: int = READY) -> None:
         raise RuntimeError(
             f"{len(engine.generics())} generic containers are ready, not {count}, after {_REFILL_S:.0f} s"
         )
-    engine.settle(limit_s=_REFILL_S)
+    engine.settle(limit_s=_QUIET_S)
 
 
 def _nothing(engine: Engine) -> None:
@@ -80,7 +82,7 @@ def _nothing(engine: Engine) -> None:
     Raises:
         RuntimeError: Somebody is.
     """
-    engine.settle()
+    engine.settle(limit_s=_QUIET_S)
     if found := engine.generics():
         raise RuntimeError(f"{len(found)} generic containers are ready, though none should be")
 

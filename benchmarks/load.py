@@ -11,6 +11,7 @@ import base64
 import json
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -75,18 +76,22 @@ def run(load: Load) -> Seen:
         RuntimeError: Answers were wrong, or it could not run.
     """
     limit = load.seconds + load.warmup_s + _GRACE_S + 30
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.load"],
-        input=json.dumps(asdict(load)),
-        capture_output=True,
-        text=True,
-        timeout=limit,
-        check=False,
-        cwd=ROOT,
-    )
-    if done.returncode:
-        raise RuntimeError(f"the load generator failed:\n{done.stderr[-2000:]}")
-    seen = Seen(**json.loads(done.stdout))
+    # Into a file: after a loop of uvloop's, what goes into a pipe may be cut off at a multiple of 64 KiB.
+    with tempfile.TemporaryFile("w+") as output:
+        done = subprocess.run(
+            [sys.executable, "-m", "benchmarks.load"],
+            input=json.dumps(asdict(load)),
+            stdout=output,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=limit,
+            check=False,
+            cwd=ROOT,
+        )
+        if done.returncode:
+            raise RuntimeError(f"the load generator failed:\n{done.stderr[-2000:]}")
+        output.seek(0)
+        seen = Seen(**json.load(output))
     if seen.bad or not seen.count:
         raise RuntimeError(f"{seen.bad} of {seen.sent} answers were wrong; the first: {seen.first_bad or 'none came'}")
     return seen
