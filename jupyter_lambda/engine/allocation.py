@@ -25,6 +25,7 @@ class Allocations:
     Args:
         know: Told of each version before the pool is; answers the generic containers that it may adopt.
         execute: Carries out the pool's instructions.
+        named: Kept true: versions with provisioned environments, and the number or alias by which they have them.
         now: Monotonic seconds.
     """
 
@@ -35,12 +36,14 @@ class Allocations:
         *,
         know: Callable[[Key, FunctionVersion], tuple[Kind, ...]],
         execute: Callable[[Iterable[Instruction]], None],
+        named: dict[Key, str],
         now: Callable[[], float],
     ) -> None:
         self._functions = functions
         self._pool = pool
         self._know = know
         self._execute = execute
+        self._named = named
         self._now = now
         #: What the pool was told: by function, key → environments.
         self._told: dict[str, dict[Key, int]] = {}
@@ -54,13 +57,18 @@ class Allocations:
     def refresh(self, name: str) -> None:
         """A function's configurations, aliases or versions may have changed."""
         wanted: dict[Key, tuple[FunctionVersion, int]] = {}
+        named: dict[Key, str] = {}
         for config in self._functions.provisioned_configs(name):
             for number, count in self._shares(config).items():
                 found = self._functions.version(name, number)
                 if found is not None and count:
                     before = wanted.get(found.key)
                     wanted[found.key] = (found, count + (before[1] if before else 0))
+                    named.setdefault(found.key, config.qualifier)
         told = self._told.get(name, {})
+        for key in told:
+            self._named.pop(key, None)
+        self._named.update(named)
         for key in [key for key in told if key not in wanted]:
             self._failures.pop(key, None)
             self._execute(self._pool.provision(key, 0, memory_mb=0, kinds=(), now_s=self._now()))
@@ -74,10 +82,6 @@ class Allocations:
             self._told[name] = {key: count for key, (_, count) in wanted.items()}
         else:
             self._told.pop(name, None)
-
-    def keys(self) -> list[Key]:
-        """Versions that have provisioned environments."""
-        return [key for told in self._told.values() for key in told]
 
     def initialised(self, key: Key, failure: Failure | None) -> None:
         """A provisioned environment did initialise, or did not: the pool tries again later."""

@@ -192,6 +192,9 @@ class Invoker:
         output = environment.sandbox.log_tail(invocation.request_id)
         result = self._finished(call, environment, outcome, waited_s, output, attempt)
         call.environment = None
+        if key in self._lifecycle.provisioned:
+            qualifier = self._lifecycle.provisioned[key]
+            self._metrics.provisioned_invocation(version.name, qualifier, spillover=not environment.provisioned)
         if outcome.reusable:
             self._lifecycle.release(environment)
         else:

@@ -106,6 +106,8 @@ class Lifecycle:
         )
         #: Told of each provisioned environment's initialisation: its version's key, and None or why it failed.
         self.on_provisioned: list[Callable[[Key, Failure | None], None]] = []
+        #: Versions with provisioned concurrency, and the version's number or the alias that has it.
+        self.provisioned: dict[Key, str] = {}
         self._versions: dict[Key, FunctionVersion] = {}
         self._environments: dict[str, Environment] = {}
         self._failures: dict[str, Failure] = {}

@@ -106,6 +106,7 @@ class LambdaService:
             pool,
             know=self._lifecycle.know,
             execute=self._lifecycle.execute,
+            named=self._lifecycle.provisioned,
             now=asyncio.get_running_loop().time,
         )
         self._lifecycle.on_provisioned.append(self._allocations.initialised)

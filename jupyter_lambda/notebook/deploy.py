@@ -222,11 +222,21 @@ SETTINGS = ("memory", "timeout", "env", "network", "concurrency")
 
 
 def more_settings(engine: Engine, name: str) -> list[tuple[str, str]]:
-    """What AWS's FunctionConfiguration does not tell: network and reserved concurrency, as they are now."""
+    """What AWS's FunctionConfiguration does not tell: network, reserved and provisioned concurrency."""
     found = call(engine.client.get_function, FunctionName=name)
     reserved = found.get("Concurrency", {}).get("ReservedConcurrentExecutions")
     network = found.get("Tags", {}).get(f"{TAG}network", "default")
-    return [("network", str(network)), ("concurrency", "unreserved" if reserved is None else f"{reserved} reserved")]
+    settings = [
+        ("network", str(network)),
+        ("concurrency", "unreserved" if reserved is None else f"{reserved} reserved"),
+    ]
+    listed = call(engine.client.list_provisioned_concurrency_configs, FunctionName=name)
+    for one in listed["ProvisionedConcurrencyConfigs"]:
+        qualifier = str(one["FunctionArn"]).rpartition(":")[2]
+        allocated = one.get("AllocatedProvisionedConcurrentExecutions", 0)
+        requested = one["RequestedProvisionedConcurrentExecutions"]
+        settings.append((f"provisioned for {qualifier}", f"{allocated} of {requested}, {one['Status']}"))
+    return settings
 
 
 def reconfigure(

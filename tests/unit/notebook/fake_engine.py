@@ -38,6 +38,7 @@ class FakeLambda:
         self.zips: dict[str, bytes] = {}
         self.tags: dict[str, dict[str, str]] = {}
         self.published: dict[str, list[dict[str, Any]]] = {}
+        self.provisioned: dict[str, list[dict[str, Any]]] = {}
         self.layers: dict[str, list[dict[str, Any]]] = {}
         self.calls: list[str] = []
         self.headers: list[dict[str, str]] = []
@@ -135,6 +136,9 @@ class FakeLambda:
 
     def delete_function_concurrency(self, **_: Any) -> None:
         self.calls.append("concurrency none")
+
+    def list_provisioned_concurrency_configs(self, FunctionName: str) -> dict[str, Any]:
+        return {"ProvisionedConcurrencyConfigs": self.provisioned.get(FunctionName, [])}
 
     def list_layer_versions(self, LayerName: str) -> dict[str, Any]:
         return {"LayerVersions": self.layers.get(LayerName, [])}

@@ -496,9 +496,18 @@ def test_an_interrupted_tune_leaves_the_function_as_it_was(shell: Shell, engine:
     assert len(engine.client.published["clean"]) == 1
 
 
-def test_config_shows_network_and_concurrency_and_knows_its_settings(shell: Shell) -> None:
+def test_config_shows_network_and_concurrency_and_knows_its_settings(shell: Shell, engine: Engine) -> None:
     shell.cell("clean --network none")
     assert "network none · concurrency unreserved" in shell.line("config clean")
+    engine.client.provisioned["clean"] = [
+        {
+            "FunctionArn": "arn:aws:lambda:us-east-1:000000000000:function:clean:live",
+            "RequestedProvisionedConcurrentExecutions": 2,
+            "AllocatedProvisionedConcurrentExecutions": 1,
+            "Status": "IN_PROGRESS",
+        }
+    ]
+    assert "provisioned for live 1 of 2, IN_PROGRESS" in shell.line("config clean")
     clean = shell.names["clean"]
     assert clean.config(memory_mb=1024, timeout_s=9)["MemorySize"] == 1024
     with pytest.raises(NotebookError, match=r"no setting memoy; did you mean memory\?"):
