@@ -90,7 +90,7 @@ class PoolLimits:
     concurrency: int
     #: What all environments and generic containers together may be promised.
     memory_mb: int
-    #: How long an idle environment is kept while nothing better is learned about its version.
+    #: How long an idle environment is kept while nothing is learned of its version.
     keep_alive_s: float
     #: How long an invocation waits for an environment before it is throttled.
     queue_timeout_s: float
@@ -102,6 +102,8 @@ class PoolLimits:
     starts_at_once: int = 2
     #: Whether keep-alive follows each version's arrival pattern, or is ``keep_alive_s`` for all.
     keep_alive_learned: bool = True
+    #: What avoiding a cold start is worth when keep-alive is learned: idling for so many times ``keep_alive_s``.
+    cold_start_worth: float = 2.0
     #: Bounds of a learned keep-alive.
     keep_alive_min_s: float = 60.0
     keep_alive_max_s: float = 14_400.0

@@ -2,16 +2,22 @@
 
 For each version the idle times of its environments are counted in bins of one minute up to four hours. From the
 histogram follow two windows, both from the moment an environment became idle: it may go, and is started again when
-the *pre-warming window* ends (just before the 5th percentile); and it is kept until the *keep-alive window* ends (just
-after the 99th). The histogram counts only where it says something: after some idle times, with most of them within its
-range, and with bins that differ (coefficient of variation); otherwise the fixed time is used.
+the *pre-warming window* ends (just before the 5th percentile of idle times); and it is kept until the *keep-alive
+window* ends (just after the 99th at the latest). The histogram counts only where it says something: after some idle
+times, with most of them within its range, and with bins that differ (coefficient of variation); otherwise the fixed
+time is used.
+
+Within these percentiles the windows are those of least expected cost, where a cold start costs as much as being idle
+for some multiple of the fixed time (``PoolLimits.cold_start_worth``). So what is likely to be needed soon is kept for
+longer, what isn't goes at once, and the fixed time remains the one knob between cold starts and memory.
 
 Source: Shahrad et al., "Serverless in the Wild: Characterizing and Optimizing the Serverless Workload at a Large Cloud
-Provider", USENIX ATC 2020, section 4. Different here: idle times are those of each environment rather than of the whole
-application (they are the same while one environment suffices); versions that are mostly idle for longer than the
-histogram reaches are predicted by an exponentially weighted mean where the paper uses ARIMA; where the paper keeps an
-application that it knows too little of for the histogram's whole range, the fixed time is used; counts are halved now
-and then, so that a version that changes its habits is learned anew.
+Provider", USENIX ATC 2020, section 4. Different here: idle times are those of each environment rather than of the
+whole application (they are the same while one environment suffices), those of ended ones included; the cost just told,
+where the paper always uses both percentiles; versions that are mostly idle for longer than the histogram reaches are
+predicted by an exponentially weighted mean and deviation where the paper uses ARIMA; an application that too little is
+known of is kept for the fixed time, where the paper keeps it for the histogram's whole range; counts are halved now and
+then, so that a version that changes its habits is learned anew.
 """
 
 from __future__ import annotations
@@ -33,8 +39,10 @@ VARIATION_MIN = 2.0
 OBSERVATIONS_MIN = 8
 #: Beyond this share of idle times out of the histogram's range it isn't used.
 OUT_OF_BOUNDS_MAX = 0.5
-#: Margin round the predicted idle time of versions that are idle for longer than the histogram reaches.
-PREDICTION_MARGIN = 0.15
+#: Mean deviations that are put round the predicted idle time of versions that are idle for longer than that.
+PREDICTION_MARGIN = 3.0
+#: What a start ahead of need costs, as a part of what a cold start is worth.
+PREWARM_COST = 0.1
 #: Counts are halved at this many idle times.
 _AGE_AT = 4096
 #: Weight of the newest idle time in the prediction.
@@ -56,10 +64,23 @@ class Windows:
 class ArrivalPattern:
     """The idle times of one version's environments, and the windows that follow from them. O(1) for each idle time."""
 
-    __slots__ = ("_bins", "_deviation_s", "_limits", "_mean_s", "_next", "_outside", "_squares", "_total", "windows")
+    __slots__ = (
+        "_bins",
+        "_deviation_s",
+        "_least_s",
+        "_limits",
+        "_mean_s",
+        "_next",
+        "_outside",
+        "_squares",
+        "_total",
+        "windows",
+    )
 
     def __init__(self, limits: PoolLimits) -> None:
         self._limits = limits
+        #: What an environment is kept in any case, so that what comes right after an invocation finds it.
+        self._least_s = min(limits.keep_alive_min_s, limits.keep_alive_s)
         #: Minute → idle times; only minutes that occurred.
         self._bins: dict[int, int] = {}
         self._total = 0
@@ -121,33 +142,60 @@ class ArrivalPattern:
             self.windows = Windows(0.0, self._limits.keep_alive_s, "fixed")
 
     def _from_histogram(self) -> Windows:
-        known = self._total + self._outside
-        head = tail = -1
+        """The windows of least expected cost, staying loaded or coming back ahead."""
+        head = self._head_s() * (1 - MARGIN)
+        cost_s, keep_alive_s = self._cheapest(0.0)
+        prewarm_s = 0.0
+        # What it would be gone for must be worth a start of its own.
+        if head - self._least_s >= self._limits.prewarm_min_s:
+            ahead_cost_s, ahead_keep_alive_s = self._cheapest(head)
+            if ahead_cost_s < cost_s:
+                prewarm_s, keep_alive_s = head, ahead_keep_alive_s
+        return Windows(prewarm_s, keep_alive_s, "histogram")
+
+    def _head_s(self) -> float:
         seen = 0
         for minute in sorted(self._bins):
             seen += self._bins[minute]
-            if head < 0 and seen >= HEAD * known:
-                head = minute
-            tail = minute
+            if seen >= HEAD * (self._total + self._outside):
+                return minute * BIN_S
+        return 0.0
+
+    def _cheapest(self, prewarm_s: float) -> tuple[float, float]:
+        """The cost of all idle times known, in seconds of idling, and the keep-alive for which it is least.
+
+        Args:
+            prewarm_s: Until then it is gone; 0: it stays.
+        """
+        worth_s, least_s = self._limits.cold_start_worth * self._limits.keep_alive_s, self._least_s
+        known = self._total + self._outside
+        base_s = known * (least_s + PREWARM_COST * worth_s) if prewarm_s else 0.0
+        best_s, best_keep_s = known * worth_s + base_s + (0.0 if prewarm_s else known * least_s), least_s
+        seen = missed = 0
+        idled_s = 0.0
+        for minute in sorted(self._bins):
+            count = self._bins[minute]
+            middle_s = (minute + 0.5) * BIN_S
+            seen += count
+            if middle_s < prewarm_s:
+                missed += count if middle_s > least_s else 0
+                continue
+            idled_s += count * (middle_s - prewarm_s)
+            keep_s = max(least_s, min((minute + 1) * BIN_S * (1 + MARGIN), self._limits.keep_alive_max_s))
+            beyond = known - seen
+            cost_s = base_s + idled_s + beyond * (keep_s - prewarm_s) + (missed + beyond) * worth_s
+            if cost_s < best_s:
+                best_s, best_keep_s = cost_s, keep_s
             if seen >= TAIL * known:
                 break
-        return self._bounded(head * BIN_S * (1 - MARGIN), (tail + 1) * BIN_S * (1 + MARGIN), "histogram")
+        return best_s, best_keep_s
 
     def _predicted(self) -> Windows:
-        """Start it just before, keep it until just after the usual idle time, where there is one."""
-        if self._deviation_s > PREDICTION_MARGIN * self._mean_s:
-            return Windows(0.0, self._limits.keep_alive_s, "fixed")
-        early, late = self._mean_s * (1 - PREDICTION_MARGIN), self._mean_s * (1 + PREDICTION_MARGIN)
-        return Windows(early, late, "prediction")
-
-    def _bounded(self, prewarm_s: float, keep_alive_s: float, source: str) -> Windows:
-        limits = self._limits
-        least = min(limits.keep_alive_min_s, limits.keep_alive_s)
-        keep_alive_s = max(least, min(keep_alive_s, limits.keep_alive_max_s))
-        # What it would be gone for must be worth a start; and it must come back before its time is over.
-        if prewarm_s - least < limits.prewarm_min_s or prewarm_s >= keep_alive_s:
-            prewarm_s = 0.0
-        return Windows(prewarm_s, keep_alive_s, source)
+        """Start it just before, keep it until just after the usual idle time, where that is sure enough."""
+        margin_s = max(BIN_S, PREDICTION_MARGIN * self._deviation_s)
+        if margin_s + self._least_s > self._limits.cold_start_worth * self._limits.keep_alive_s * (1 - PREWARM_COST):
+            return Windows(0.0, self._least_s, "prediction")
+        return Windows(self._mean_s - margin_s, self._mean_s + margin_s, "prediction")
 
     def _halve(self) -> None:
         self._bins = {minute: count // 2 for minute, count in self._bins.items() if count > 1}

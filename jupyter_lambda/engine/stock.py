@@ -232,5 +232,7 @@ class Stock:
         return shelf
 
     def _drop(self, shelf: Shelf) -> None:
-        if not (shelf.ready or shelf.preparing or shelf.target or shelf.timer_s is not None):
-            self._shelves.pop(shelf.kind, None)
+        used = shelf.ready or shelf.preparing or shelf.target or shelf.timer_s is not None
+        # What is being discarded may be of an earlier shelf of the same kind.
+        if not used and self._shelves.get(shelf.kind) is shelf:
+            del self._shelves[shelf.kind]
