@@ -73,7 +73,7 @@ class Metrics:
         self._every = Flights()
         #: Those without a reservation; counted apart once there are others.
         self._unreserved: Flights | None = None
-        self._samples: dict[tuple[str, str], Samples] = {}
+        self._samples: dict[tuple[str, str, str], Samples] = {}
         self._waiting: dict[_Slot, StatisticSet] = {}
         self._cold: dict[str, tuple[int, int, float]] = {}
         #: Function → totals since the start.
@@ -144,6 +144,13 @@ class Metrics:
         """An asynchronous event reaches its function so long after it was taken."""
         self._quick("AsyncEventAge", function_name, max(0.0, age_ms), now_s)
 
+    def provisioned_invocation(
+        self, function_name: str, qualifier: str, *, spillover: bool, now_s: float = 0.0
+    ) -> None:
+        """An invocation of a qualifier with provisioned concurrency ran on it, or beside it."""
+        name = "ProvisionedConcurrencySpilloverInvocations" if spillover else "ProvisionedConcurrencyInvocations"
+        self._quick(name, function_name, 1.0, self._clock(), qualifier)
+
     # --- told when it happens
 
     def throttle(self, invoked_arn: str, version: str) -> None:
@@ -173,11 +180,6 @@ class Metrics:
         """What provisioned environments took, used or not; charged apart."""
         key = MetricKey(OWN, PROVISIONED_GB_S, ((FUNCTION, function_name),), "None")
         self._put(key, int(self._clock()) // 60, StatisticSet.of(gb_s))
-
-    def provisioned_invocation(self, function_name: str, qualifier: str, *, spillover: bool) -> None:
-        """An invocation of a qualifier with provisioned concurrency ran on it, or beside it."""
-        name = "ProvisionedConcurrencySpilloverInvocations" if spillover else "ProvisionedConcurrencyInvocations"
-        self.sample(name, function_name, 1.0, resource=f"{function_name}:{qualifier}")
 
     def sample(self, name: str, function_name: str, value: float, *, resource: str | None = None) -> None:
         """One value of a metric: of the function, of its version or alias where one is named, and of the account."""
@@ -227,8 +229,8 @@ class Metrics:
         runs = self._runs[key] = Runs(minute)
         return runs
 
-    def _quick(self, name: str, function_name: str, value: float, now_s: float) -> None:
-        key, minute = (name, function_name), int(now_s) // 60
+    def _quick(self, name: str, function_name: str, value: float, now_s: float, qualifier: str = "") -> None:
+        key, minute = (name, function_name, qualifier), int(now_s) // 60
         samples = self._samples.get(key)
         if samples is None or samples.minute != minute:
             if samples is not None:
@@ -236,9 +238,12 @@ class Metrics:
             samples = self._samples[key] = Samples(minute)
         samples.add(value)
 
-    def _fold_samples(self, key: tuple[str, str], samples: Samples) -> None:
-        name, function_name = key
-        for dimensions in (((FUNCTION, function_name),), ()):
+    def _fold_samples(self, key: tuple[str, str, str], samples: Samples) -> None:
+        name, function_name, qualifier = key
+        places: list[tuple[tuple[str, str], ...]] = [((FUNCTION, function_name),), ()]
+        if qualifier:
+            places.append(((FUNCTION, function_name), (RESOURCE, f"{function_name}:{qualifier}")))
+        for dimensions in places:
             self._put(MetricKey(LAMBDA, name, dimensions, UNITS[name]), samples.minute, samples.counted)
 
     def _part_unreserved(self, minute: int) -> None:
@@ -280,8 +285,8 @@ class Metrics:
 
     def _fold(self) -> None:
         """From counters to statistics of metrics."""
-        for key, samples in self._samples.items():
-            self._fold_samples(key, samples)
+        for place, samples in self._samples.items():
+            self._fold_samples(place, samples)
         self._samples = {}
         self._fold_flights(None, self._every, self._every.minute)
         for name, flights in list(self._flights.items()):
@@ -293,11 +298,11 @@ class Metrics:
         runs = self._past + list(self._runs.items())
         self._past, self._runs = [], {}
         for key, counted in runs:
-            place = _place(*key)
-            dimensions = ((EXECUTED, place[2]), (FUNCTION, place[0]), (RESOURCE, place[1]))
+            name, resource, version = _place(*key)
+            dimensions = ((EXECUTED, version), (FUNCTION, name), (RESOURCE, resource))
             self._fold_into(dimensions, counted)
             self._fold_into((), counted)
-            totals = self._totals_of(place[0])
+            totals = self._totals_of(name)
             totals.invocations += counted.invocations
             totals.errors += counted.errors
             totals.throttles += counted.throttles

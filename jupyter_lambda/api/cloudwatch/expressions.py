@@ -12,7 +12,6 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from statistics import pstdev
 from typing import Any
 
 from jupyter_lambda.errors import ValidationException
@@ -255,6 +254,11 @@ def _across(reduce: Callable[[list[float]], float]) -> Callable[..., Value]:
     return function
 
 
+def _deviation(values: list[float]) -> float:
+    middle = math.fsum(values) / len(values)
+    return math.sqrt(math.fsum((value - middle) ** 2 for value in values) / len(values))
+
+
 def _each(compute: Callable[[float], float]) -> Callable[..., Value]:
     def function(scope: Scope, value: Value) -> Value:
         if isinstance(value, float):
@@ -371,6 +375,6 @@ FUNCTIONS: dict[str, Callable[..., Value]] = {
     "PERIOD": _period,
     "RATE": _stepwise(lambda change, seconds: change / seconds),
     "RUNNING_SUM": _running_sum,
-    "STDDEV": _across(pstdev),
+    "STDDEV": _across(_deviation),
     "SUM": _across(math.fsum),
 }

@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from html import escape  # xml.sax.saxutils imports half of urllib
 from typing import Any
 from urllib.parse import parse_qsl
-from xml.sax.saxutils import escape
 
 from jupyter_lambda.api.scalars import Shape, TimestampShape
 from jupyter_lambda.api.shapes import ListShape, MapShape, StructureShape
@@ -186,4 +186,4 @@ def iso_time(seconds: float) -> str:
 
 
 def _text(text: str) -> str:
-    return escape(_NOT_XML.sub("�", text))
+    return escape(_NOT_XML.sub("�", text), quote=False)

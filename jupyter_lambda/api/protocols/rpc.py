@@ -15,9 +15,6 @@ from jupyter_lambda.http1 import Request, Response
 class RpcOperation:
     """One operation: what it takes and what it answers."""
 
-    #: Where a service's permissions and the documentation look for it.
-    payload: str | None = None
-
     def __init__(self, name: str, spec: Mapping[str, Any], shapes: Shapes) -> None:
         self.name = name
         self._spec = spec
