@@ -256,3 +256,38 @@ def test_the_two_ends_have_the_same_words():
     assert runtime_connection._NEXT == NEXT
     assert answer("id", b"").startswith(runtime_connection._RESPONSE % b"id")
     assert runtime_connection._ACCEPTED == ACCEPTED
+
+
+async def test_memory_is_read_for_the_first_and_for_slow_invocations_else_now_and_then(world):
+    now = [100.0]
+    world.boxes._clock = lambda: now[0]
+    sandbox = await world.start()
+    reads = []
+    world.driver.processes[0].memory_peak_mb = lambda: reads.append(now[0]) or 40 + len(reads)
+    told = []
+    async with Runtime(world.client.socket) as runtime:
+        await asking(sandbox, runtime)
+        for number, (pause_s, run_s) in enumerate([(0, 0), (0.01, 0), (0.01, 0.02), (0.05, 0), (0.06, 0)]):
+            now[0] += pause_s
+            task = asyncio.create_task(sandbox.invoke(RuntimeEvent(f"id{number}", b"[1]", "arn", 5), 60))
+            if number:
+                await runtime.read()
+            await runtime.read()
+            now[0] += run_s
+            runtime.writer.write(answer(f"id{number}") + NEXT)
+            told.append((await task).memory_used_mb)
+    assert told == [41, 41, 42, 42, 43]
+
+
+async def test_a_deadline_that_has_passed_is_not_the_next_invocations(world):
+    sandbox = await world.start()
+    async with Runtime(world.client.socket) as runtime:
+        await asking(sandbox, runtime)
+        task = asyncio.create_task(sandbox.invoke(EVENT, 0.01))
+        await runtime.read()
+        runtime.writer.write(answer() + NEXT)
+        assert (await task).kind == "response"
+        task = asyncio.create_task(sandbox.invoke(RuntimeEvent("id2", b"[1]", "arn", 5), 0.1))
+        assert (await task).kind == "timeout", "by a timer that was set for the one before, and set again"
+        sandbox._alarmed()
+    assert world.driver.processes[0].kills == 1
