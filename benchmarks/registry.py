@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks import burst, cold, events, footprint, profile, provisioned, sizes, throughput, warm
+from benchmarks import burst, cold, events, footprint, growth, profile, provisioned, sizes, throughput, warm
 from benchmarks.bench import Measure
 from benchmarks.peers import ministack, moto, sam
 
@@ -15,6 +15,7 @@ MEASURES = {
     "provisioned": Measure("provisioned concurrency under open-loop arrivals", provisioned.run),
     "burst": Measure("0 → 50 environments at once", burst.run),
     "sizes": Measure("memory sizes: CPU in proportion", sizes.run),
+    "growth": Measure("growth: 10,000 functions, 1,000,000 records, 10 GB of logs", growth.run, quick=False),
     "profile": Measure("where the time of a warm invocation goes", profile.run),
 }
 

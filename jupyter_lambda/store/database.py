@@ -107,6 +107,16 @@ class Database:
         self._queue.put(None)
         await asyncio.shield(asyncio.to_thread(self._thread.join))
         self._reader.close()
+        await asyncio.shield(asyncio.to_thread(self._put_away))
+
+    def _put_away(self) -> None:
+        """Close the writer last: only the last one copies the write-ahead log, which a start would have to read."""
+        try:
+            # Of however large a table, only a part is looked at.
+            self._writer.executescript("PRAGMA analysis_limit = 400; PRAGMA optimize")
+            self._writer.close()
+        except sqlite3.Error as exc:  # all is committed; only that copying is left to the next start
+            log.warning("closing %s: %s", self.path, exc)
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -194,12 +204,6 @@ class Database:
                     log.exception("the store's writer failed")
                     _fail(jobs, StoreError(f"{self.path}: the engine failed to write; see its log"), exc)
                 self._report(jobs)
-        try:
-            self._writer.execute("PRAGMA optimize")
-            self._writer.close()
-        except sqlite3.Error as exc:
-            # Everything is committed by now; only the copy from the write-ahead log is put off to the next start.
-            log.warning("closing %s: %s", self.path, exc)
 
     def _gather(self) -> tuple[list[_Job[Any]], bool]:
         """The next batch, and False when it is the last one."""

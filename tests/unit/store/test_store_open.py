@@ -144,3 +144,10 @@ async def test_close_writes_what_is_queued(tmp_path: Path, make_event, make_reco
     assert again.events.depth()["waiting"] == 50
     assert again.ledger.get("e1") == make_record()
     await again.close()
+
+
+async def test_closing_leaves_no_write_ahead_log_for_the_next_start_to_read(tmp_path, make_function):
+    store = await Store.open(tmp_path / "state")
+    await store.functions.create(make_function())
+    await store.close()
+    assert not (tmp_path / "state/lambda.db-wal").exists()
