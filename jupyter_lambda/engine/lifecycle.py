@@ -112,6 +112,7 @@ class Lifecycle:
         self._environments: dict[str, Environment] = {}
         self._failures: dict[str, Failure] = {}
         self._ticking: asyncio.TimerHandle | None = None
+        self._stopped = False
 
     # --- for the invoker and the service
 
@@ -189,6 +190,11 @@ class Lifecycle:
             )
         return rows
 
+    def stop(self) -> None:
+        """The engine ends: what the pool wants started from now on is not."""
+        self._stopped = True
+        self.warm.drain()
+
     async def close(self) -> None:
         """Kill every environment and generic container that is left."""
         if self._ticking is not None:
@@ -201,6 +207,8 @@ class Lifecycle:
 
     def _carry_out(self, instruction: Instruction) -> None:
         match instruction:
+            case Start() if self._stopped:
+                log.debug("not started, as the engine ends: an environment of %s", instruction.key[0])
             case Start(environment_id, key):
                 self._spawn(self._start(instruction, self._versions.get(key)), name=f"start {environment_id}")
             case Stop(environment_id):

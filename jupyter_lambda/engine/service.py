@@ -127,9 +127,11 @@ class LambdaService:
     async def __aexit__(self, *exc_info: object) -> None:
         self.draining = True
         await self._events.stop(0.0)
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._lifecycle.stop()
+        while self._tasks:  # the end of one may be the beginning of another
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._lifecycle.close()
         write(self.metrics, self.store)
 

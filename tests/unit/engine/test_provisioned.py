@@ -132,6 +132,16 @@ async def test_what_it_belongs_to_is_deleted(plane, sandboxes):
     assert plane.service.allocations() == []
 
 
+async def test_nothing_is_started_while_the_engine_ends(plane, service, sandboxes):
+    await provisioned.put(plane, "f", "1", 2)
+    await ready(plane)
+    sandboxes.gate.clear()
+    await provisioned.put(plane, "f", "1", 4)
+    await settle(lambda: len(sandboxes.started) == 4)
+    await service.__aexit__(None, None, None)
+    assert (len(sandboxes.started), sandboxes.alive) == (4, [])
+
+
 async def test_it_is_back_after_a_restart(plane, service, make_service, sandboxes):
     await provisioned.put(plane, "f", "1", 2)
     await ready(plane)
