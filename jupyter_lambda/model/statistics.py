@@ -81,6 +81,8 @@ class StatisticSet:
             return self.minimum
         if self.histogram is None:
             return None
+        if percent in (0.0, 100.0):
+            return self.minimum if percent == 0.0 else self.maximum
         rank, seen = self.samples * percent / 100.0, 0.0
         for bucket in sorted(self.histogram):
             seen += self.histogram[bucket]
