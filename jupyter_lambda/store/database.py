@@ -77,6 +77,8 @@ class Database:
         self._reader = open_reader(path)
         self._loop = asyncio.get_running_loop()
         self._queue: queue.SimpleQueue[tuple[bool, _Job[Any]] | None] = queue.SimpleQueue()
+        #: Of this turn of the loop.
+        self._submitted: list[tuple[bool, _Job[Any]]] = []
         self._closed = False
         self._turn = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
@@ -104,6 +106,7 @@ class Database:
         if self._closed:
             return
         self._closed = True
+        self._hand_over()
         self._queue.put(None)
         await asyncio.shield(asyncio.to_thread(self._thread.join))
         self._reader.close()
@@ -189,7 +192,15 @@ class Database:
     def _submit(self, job: _Job[Any], *, lazy: bool = False) -> None:
         if self._closed:
             raise StoreError(f"{self.path} is closed: the engine is stopping; try again when it is back")
-        self._queue.put((lazy, job))
+        if not self._submitted:
+            self._loop.call_soon(self._hand_over)
+        self._submitted.append((lazy, job))
+
+    def _hand_over(self) -> None:
+        """Give the writer all that one turn of the loop has submitted: it is woken once, and commits it together."""
+        submitted, self._submitted = self._submitted, []
+        for item in submitted:
+            self._queue.put(item)
 
     # ── the writer's thread ──────────────────────────────────────────────────────────────────────────────────────────
 
