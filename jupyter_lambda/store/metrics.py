@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 TIERS = ((60, 15 * 86_400), (300, 63 * 86_400), (3600, 455 * 86_400))
 #: Metrics whose old rows are looked after in one transaction.
 _ROLL_CHUNK = 200
+#: Seconds by which a metric's ``last_s`` may lag: listing needs it to the hour only.
+_LAST_STEP_S = 600
 #: Namespace of the engine's own metrics.
 LAMBDA = "AWS/Lambda"
 #: Namespace of what AWS has no metric of, and its one metric: memory of provisioned environments times time.
@@ -186,18 +188,17 @@ def _set(row: Sequence[Any]) -> StatisticSet:
 
 
 def _add(connection: sqlite3.Connection, rows: Iterable[tuple[MetricKey, int, StatisticSet]]) -> None:
-    ids: dict[MetricKey, int] = {}
+    known: dict[MetricKey, tuple[int, int]] = {}
     for key, start_s, counted in rows:
-        metric = ids.get(key)
-        if metric is None:
-            metric = ids[key] = _metric_id(connection, key)
-        # Whatever the clock did: the newest period is told.
-        connection.execute("UPDATE metric SET last_s = max(last_s, ?) WHERE id = ?", (start_s, metric))
-        for dimensions in _wider(key):
-            connection.execute(
-                "UPDATE metric SET last_s = max(last_s, ?) WHERE namespace = ? AND name = ? AND dimensions = ?",
-                (start_s, key.namespace, key.name, _text(dimensions)),
-            )
+        metric, last_s = known.get(key) or _metric(connection, key)
+        if start_s >= last_s + _LAST_STEP_S:
+            last_s = start_s
+            for dimensions in (dict(key.dimensions), *_wider(key)):
+                connection.execute(
+                    "UPDATE metric SET last_s = max(last_s, ?) WHERE namespace = ? AND name = ? AND dimensions = ?",
+                    (start_s, key.namespace, key.name, _text(dimensions)),
+                )
+        known[key] = metric, last_s
         _put(connection, metric, 60, start_s, [counted])
 
 
@@ -236,13 +237,15 @@ def _wider(key: MetricKey) -> list[dict[str, str]]:
     return [{FUNCTION: given[FUNCTION]}, {FUNCTION: given[FUNCTION], RESOURCE: given[RESOURCE]}]
 
 
-def _metric_id(connection: sqlite3.Connection, key: MetricKey) -> int:
+def _metric(connection: sqlite3.Connection, key: MetricKey) -> tuple[int, int]:
+    """Id of a metric and its ``last_s``; made where it is new."""
     text = _text(dict(key.dimensions))
     row = connection.execute(
-        "SELECT id FROM metric WHERE namespace = ? AND name = ? AND dimensions = ?", (key.namespace, key.name, text)
+        "SELECT id, last_s FROM metric WHERE namespace = ? AND name = ? AND dimensions = ?",
+        (key.namespace, key.name, text),
     ).fetchone()
     if row:
-        return int(row[0])
+        return int(row[0]), int(row[1])
     insert = (
         "INSERT OR IGNORE INTO metric (namespace, name, dimensions, function_name, resource, unit, derived, last_s) "
         "VALUES (?,?,?,?,?,?,?,0)"
@@ -254,7 +257,7 @@ def _metric_id(connection: sqlite3.Connection, key: MetricKey) -> int:
     function, resource = given.get(FUNCTION, ""), given.get(RESOURCE, "")
     made = connection.execute(insert, (key.namespace, key.name, text, function, resource, key.unit, 0)).lastrowid
     assert made is not None
-    return made
+    return made, -_LAST_STEP_S
 
 
 def _roll(connection: sqlite3.Connection, metrics: Iterable[int], now_s: float) -> int:

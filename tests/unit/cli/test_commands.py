@@ -258,6 +258,27 @@ def test_logs(jl, recorded_engine):
     assert recorded_engine.requests[-1].path.endswith("&pattern=hel&limit=5")
 
 
+@pytest.mark.parametrize(
+    ("words", "code", "text"),
+    [
+        (["cleen"], 1, "there is no function cleen; did you mean clean?"),
+        (["other"], 1, "there is no function other; there are clean"),
+        (["clean"], 0, "clean wrote nothing yet"),
+        (["clean", "--filter", "x"], 0, "clean wrote nothing that matches"),
+        (["clean", "--request-id", "r"], 1, "r is an invocation of another, not of clean"),
+    ],
+)
+def test_logs_say_why_there_are_none(jl, recorded_engine, words, code, text):
+    recorded_engine.start()
+    functions = json.dumps({"Functions": [{"FunctionName": "clean"}]}).encode()
+    recorded_engine.answers["/_jupyter_lambda/logs"] = (200, {}, [b'{"lines": []}'])
+    recorded_engine.answers["/2015-03-31/functions"] = (200, {}, [functions])
+    recorded_engine.answers["/_jupyter_lambda/invocations/r"] = (200, {}, [b'{"function_name": "another"}'])
+    found, out, err = jl("logs", *words)
+    assert (found, out) == (code, "")
+    assert text in err
+
+
 def test_following_shows_each_line_once_and_ends_quietly(recorded_engine):
     recorded_engine.start()
     lines = [

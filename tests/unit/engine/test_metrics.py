@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
+from jupyter_lambda.engine import observing
 from jupyter_lambda.engine.metrics import OTHER, TOTALS_MAX, Metrics
+from jupyter_lambda.errors import StoreError
 from jupyter_lambda.model.invocation import InvocationRecord
 
 ARN = "arn:aws:lambda:us-east-1:000000000000:function:f"
@@ -133,3 +136,28 @@ def test_totals_are_bounded(metrics):
     assert len(metrics.totals) == TOTALS_MAX + 1
     assert metrics.totals[OTHER].invocations == 20
     assert sum(one.cold + one.billed_ms for one in metrics.totals.values()) == 100 * (TOTALS_MAX + 20)
+
+
+async def test_many_functions_are_written_in_pieces(monkeypatch):
+    """Other writes needn't wait for the metrics of thousands of functions; what is left at the end is given back."""
+    pieces: list[int] = []
+    metrics = Metrics(lambda: NOW)
+    store = SimpleNamespace(metrics=SimpleNamespace(post=lambda rows: pieces.append(len(rows))))
+    for number in range(300):
+        metrics.invocation(replace(RECORD, function_name=f"f{number}"), f"{ARN}{number}")
+    monkeypatch.setattr(observing, "_PIECE_PAUSE_S", 0.0)
+    await observing._write_gently(metrics, store)
+    assert pieces == [500, 500, 204]
+    assert not metrics.dirty
+
+
+async def test_what_the_store_refuses_is_kept():
+    def refuse(rows: object) -> None:
+        raise StoreError("closed")
+
+    metrics = Metrics(lambda: NOW)
+    store = SimpleNamespace(metrics=SimpleNamespace(post=refuse))
+    metrics.invocation(RECORD, ARN)
+    observing.write(metrics, store)
+    await observing._write_gently(metrics, store)
+    assert taken(metrics)["Invocations"].total == 1

@@ -19,6 +19,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from jupyter_lambda.connection import Connection
+from jupyter_lambda.errors import ResourceNotFoundException
 from jupyter_lambda.notebook.engine import Engine
 from jupyter_lambda.notebook.package import code_sha256
 
@@ -240,7 +241,20 @@ class FakeAdmin:
         one = {"function_name": function or "clean", "invocations": 4, "errors": 1, "throttles": 0, "cold": 1}
         return {"functions": [{**one, "billed_ms": 400, "gb_s": 0.2, "run_ms_sum": 40.0, "price": 0.000004}]}
 
-    def logs(self, function: str, **_: Any) -> list[dict[str, Any]]:
+    def bill(self, *, since_s: float, by: str = "function") -> dict[str, Any]:
+        line = {"requests": 4, "errors": 1, "billed_ms": 400, "gb_s": 0.2, "provisioned_gb_s": 0.0, "price": 0.000004}
+        prices = {"gb_s": 0.0000166667, "request": 0.0000002, "provisioned_gb_s": 0.0000041667}
+        lines = [{**line, "function": "clean", "day": "2026-11-24"}]
+        return {"lines": lines, "total": line, "by": by, "increment_ms": 100, "prices": prices}
+
+    def invocation(self, request_id: str) -> dict[str, Any]:
+        if request_id != "r":
+            raise ResourceNotFoundException(f"No invocation {request_id} is known.")
+        return {"function_name": "other"}
+
+    def logs(self, function: str, *, request_id: str | None = None, **_: Any) -> list[dict[str, Any]]:
+        if request_id is not None:
+            return []
         return [{"timestamp_ms": 1_700_000_000_123, "stream": "s", "request_id": "r", "message": "hello"}]
 
     def invocations(self, function: str | None = None, *, limit: int = 100) -> dict[str, Any]:

@@ -197,6 +197,8 @@ def test_help_is_printed_and_ends_nothing(shell: Shell) -> None:
         ("config clean --memory 256 --env AB=c --concurrency 5", "changed: memory, env, concurrency"),
         ("versions clean", "1 ← in force"),
         ("stats clean", "$0.0000040"),
+        ("bill", "clean     4         1       0.4 s"),
+        ("bill --by both --since 30d", "2026-11-24  clean"),
         ("stop clean", "nothing of clean was running"),
         ("stop 0f8fad5b-d9cb-469f-a165-70867728950e", "1 stopped"),
         ("doctor", "Docker"),
@@ -220,6 +222,8 @@ def test_subcommands(shell: Shell, line: str, expected: str) -> None:
         ("rollback clean", "no earlier version"),
         ("other --test {}", "write %%lambda with two signs"),
         ("config clean --concurrency x", "write a number, or none"),
+        ("logs clean --request-id wrong", "No invocation wrong is known."),
+        ("logs clean --request-id r", "r is an invocation of other, not of clean"),
     ],
 )
 def test_mistakes_of_the_line_magic(shell: Shell, line: str, message: str) -> None:
