@@ -73,7 +73,8 @@ def test_another_path_or_query_than_was_signed(engine):
     ("scope", "expected"),
     [
         ({"region": "eu-west-1"}, "Credential should be scoped to a valid region, not 'eu-west-1'. "),
-        ({"service": "s3"}, "Credential should be scoped to correct service: 'lambda'. "),
+        # The endpoint speaks several services; on AWS each has its own and names itself alone.
+        ({"service": "s3"}, "Credential should be scoped to correct service: 'lambda' or 'logs' or 'monitoring'. "),
     ],
 )
 def test_another_scope(engine, scope, expected):
