@@ -7,7 +7,7 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,6 +44,8 @@ log = logging.getLogger(__name__)
 
 #: Containers created and started at once; more made each of them slower and none earlier.
 STARTS_AT_ONCE = max(2, os.cpu_count() or 2)
+#: Generic containers started at once, beside those: nobody waits for them, and a function's start must not either.
+PREPARES_AT_ONCE = max(1, STARTS_AT_ONCE // 2)
 #: Containers removed at once in ``close``.
 _KILLS_AT_ONCE = 8
 
@@ -66,6 +68,7 @@ class DockerDriver:
         self._namespaces = Namespaces() if os.geteuid() == 0 else None
         self._adopter = Adopter(self._client, self._layers, self._namespaces)
         self._starts = asyncio.Semaphore(STARTS_AT_ONCE)
+        self._prepares = asyncio.Semaphore(PREPARES_AT_ONCE)
         self._layouts: dict[Path, asyncio.Task[Layout]] = {}
         self._processes: set[DockerProcess] = set()
         self._undoing: set[asyncio.Task[None]] = set()
@@ -194,7 +197,7 @@ class DockerDriver:
         watch: ExitWatch,
         host: Host,
     ) -> DockerProcess:
-        async with self._starts:
+        async with self._prepares if isinstance(spec, GenericSpec) else self._starts:
             uid = self._uids.take()
             try:
                 place = await self._prepare(spec, directory, uid, host)
@@ -234,7 +237,7 @@ class DockerDriver:
         return process
 
     async def _prepare(self, spec: SandboxSpec | GenericSpec, directory: Path, uid: int, host: Host) -> Place:
-        network = await self._network.ready() if spec.network == "egress" else "none"
+        network = await self._network.made() if spec.network == "egress" else "none"
         marks = labels(self._settings.installation_id, self._settings.epoch, spec.sandbox_id)
 
         def prepare() -> Place:
@@ -259,7 +262,10 @@ class DockerDriver:
         layout = await self._layout(spec.interpreter or Path(sys.executable))
         passwd = await asyncio.to_thread(write_passwd, place.directory, place.uid)
         container = host_environment(spec, place, layout, host.image, [*host.mounts, passwd])
-        await start.function(replace(container, init_cpus=host.init_cpus))
+        await start.function(replace(container, init_cpus=host.init_cpus), guarded=self._guarded(spec))
+
+    def _guarded(self, spec: SandboxSpec | GenericSpec) -> Callable[[], Awaitable[None]] | None:
+        return self._network.guarded if spec.network == "egress" else None
 
     async def _start_generic(self, spec: GenericSpec, place: Place, start: Start, host: Host) -> Adopt:
         layout = await self._layout(spec.interpreter)
@@ -267,7 +273,7 @@ class DockerDriver:
         slot = Slot(place.directory)
         mounts = [*host.mounts, passwd, *(await asyncio.to_thread(slot.create))]
         container = generic_environment(spec, place, layout, host.image, mounts)
-        await start.function(replace(container, init_cpus=host.init_cpus))
+        await start.function(replace(container, init_cpus=host.init_cpus), guarded=self._guarded(spec))
         return Generic(self._adopter, spec, str(start.parts.container_id), layout, slot).adopt
 
     async def _start_image(
@@ -279,6 +285,8 @@ class DockerDriver:
         except Missing as exc:
             raise DriverError(f"the image {wanted} is not on this host: `docker pull` or build it") from exc
         layout = await self._layout(Path(sys.executable))
+        if spec.network == "egress":
+            await self._network.guarded()
         run = place.directory / "run"
         mounts = (*host.mounts, runtime_mount(), Mount(run, "/run/jl"))
         with await asyncio.to_thread(Readiness, run, place.uid) as readiness:

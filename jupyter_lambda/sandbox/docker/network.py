@@ -148,8 +148,8 @@ class EgressNetwork:
         #: Why services of the host and the metadata service are not shut off; None when they are (or nobody asked).
         self.exposed: str | None = None
 
-    async def ready(self) -> str:
-        """The network's id, with its rules in place.
+    async def made(self) -> str:
+        """The network's id; nothing may run on it before ``guarded``.
 
         Raises:
             DriverError: Docker could not make it.
@@ -158,10 +158,14 @@ class EgressNetwork:
             if self._id is None:
                 self._id = await self._find() or await self._create()
                 self._checked_s = float("-inf")
+            return self._id
+
+    async def guarded(self) -> None:
+        """Its rules are in place, as far as this host lets them: see ``exposed``."""
+        async with self._lock:
             if time.monotonic() - self._checked_s > _CHECK_EVERY_S:
                 self.exposed = await asyncio.to_thread(self._check)
                 self._checked_s = time.monotonic()
-            return self._id
 
     def forget(self) -> None:
         """Look for the network anew next time: Docker said it is gone, or has been restarted."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from jupyter_lambda.errors import DriverError
 from jupyter_lambda.sandbox.base import Exit
@@ -52,17 +52,29 @@ class Start:
         await readiness.wait(end)
         return container_id
 
-    async def function(self, spec: ContainerSpec, output: Callable[[bytes], None] | None = None) -> None:
+    async def function(
+        self,
+        spec: ContainerSpec,
+        output: Callable[[bytes], None] | None = None,
+        *,
+        guarded: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         """Create and start the function's container.
 
         Args:
+            guarded: What must be so before it runs, seen to while it is created.
             output: Takes what it writes, from the first byte; None where its log is another.
         Raises:
             DriverError: It could not be.
         """
         self.parts.volumes = tuple(spec.volumes)
-        container_id, end = await self._create(self.parts.name, spec)
-        self.parts.container_id, self.parts.end = container_id, end
+        guarding = asyncio.ensure_future(guarded()) if guarded is not None else None
+        try:
+            container_id, end = await self._create(self.parts.name, spec)
+            self.parts.container_id, self.parts.end = container_id, end
+        finally:
+            if guarding is not None:
+                await guarding
         if output is not None:
             self.parts.output = await OutputStream.attach(self._client, container_id, output)
         await self._client.call(f"start container {self.parts.name}", lambda api: api.start(container_id))
