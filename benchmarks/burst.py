@@ -59,8 +59,8 @@ def _bursts(bench: Bench, engine: Engine, count: int, sleep_s: float, stock: int
     for number in range(bench.runs):
         if number:
             engine.fresh(_FUNCTION, number)
-        if not until(lambda: len(engine.generics()) >= stock, 120, 0.5):
-            raise RuntimeError(f"{len(engine.generics())} generic containers are ready, not {stock}, after two minutes")
+        if not until(lambda: engine.ready() >= stock, 120, 0.5):
+            raise RuntimeError(f"{engine.ready()} generic containers are ready, not {stock}, after two minutes")
         engine.settle(limit_s=60)
         took.append(_burst(engine, count, sleep_s))
     return took

@@ -120,6 +120,11 @@ class Engine:
         taken = {row["environment_id"] for row in self._environments()}
         return [c["State"]["Pid"] for c in self.containers() if c["Config"]["Labels"][SANDBOX_LABEL] not in taken]
 
+    def ready(self, *, imports: bool = False) -> int:
+        """Generic containers that are ready to be adopted; with modules imported ahead, or without."""
+        rows: list[dict[str, Any]] = self.admin.environments().get("generic_containers", [])
+        return sum(bool(row["imports"]) is imports for row in rows)
+
     def _environments(self) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = self.admin.environments()["environments"]
         return rows

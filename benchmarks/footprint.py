@@ -20,7 +20,7 @@ def run(bench: Bench, outcome: Outcome) -> None:
     count = bench.count(10, 2)
     with bench.engine() as engine:
         engine.settle()
-        until(lambda: bool(engine.generics()), 20, 0.2)
+        until(lambda: engine.ready() > 0, 20, 0.2)
         engine.settle()
         alone = proc.memory_mib(engine.pid)
         before = proc.available_mib()
