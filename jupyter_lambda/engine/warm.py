@@ -40,6 +40,8 @@ _LIMIT_MB, _PRELOADED_LIMIT_MB = 128, 1_024
 _QUIET_S, _QUIET_MAX_S = 0.5, 5.0
 #: Versions whose kinds are remembered.
 _KNOWN_MAX = 16_384
+#: Different kinds with variables that are remembered.
+_ALIKE_MAX = 1_024
 #: Seconds after which a use of learned imports is noted again: what a restart goes by.
 _NOTE_EVERY_S = 600.0
 
@@ -111,6 +113,8 @@ class Warm:
         self._preloaded: dict[Kind, float] = {}
         #: Versions that must not find modules imported already.
         self._plain: set[Key] = set()
+        #: Kind and variables → whether a version with them may adopt at all.
+        self._adoptable: dict[tuple[Make, tuple[tuple[str, str], ...]], bool] = {}
         self._expiry: asyncio.TimerHandle | None = None
         self._draining = False
         self._adopted_s = -_QUIET_S
@@ -131,7 +135,13 @@ class Warm:
         if outline is None:
             return ()
         bare = _make(outline)
-        makes = [bare] if self._sandboxes.can_adopt(outline, ()) else []
+        # Looks at files, and most versions are alike in what it depends on.
+        alike = bare, tuple(sorted(version.environment.items()))
+        if alike not in self._adoptable:
+            if len(self._adoptable) >= _ALIKE_MAX:
+                self._adoptable.clear()
+            self._adoptable[alike] = self._sandboxes.can_adopt(outline, ())
+        makes = [bare] if self._adoptable[alike] else []
         learned = self._store.imports.get(version.name, version.code_sha256)
         if makes and learned is not None and version.key not in self._plain:
             own = _make(outline, learned.modules)
