@@ -37,6 +37,7 @@ class LambdaApp(LambdaCommand):
         "invoke": (_HERE + "functions.InvokeCommand", "Invoke a function."),
         "bill": (_HERE + "bill.BillCommand", "Show what functions would have cost on AWS, by function and day."),
         "logs": (_HERE + "logs.LogsCommand", "Show or follow a function's log."),
+        "simulate": (_HERE + "simulate.SimulateCommand", "Try the pool policy in simulated time, with a picture."),
     }
 
     def start(self) -> None:
