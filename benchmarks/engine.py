@@ -216,6 +216,15 @@ def serve(state_dir: Path, *, quick: bool = False, **options: Any) -> Iterator[E
         yield Engine(found, quick=quick)
     finally:
         stop(found.pid or 0)
+        sweep(found.epoch)
+
+
+def sweep(epoch: str) -> None:
+    """Remove what an engine that has ended left in Docker: containers that it was just making."""
+    with docker_api() as api:
+        for container in api.containers(all=True, filters={"label": f"{EPOCH_LABEL}={epoch}"}):
+            print(f"  the engine left a container behind: {container['Status'] or container['State']}")
+            api.remove_container(container["Id"], force=True)
 
 
 def stop(pid: int) -> None:
