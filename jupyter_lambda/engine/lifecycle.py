@@ -123,18 +123,18 @@ class Lifecycle:
 
     def execute(self, instructions: Iterable[Instruction]) -> None:
         """Carry out what the pool says, and wake it when it next wants to be."""
-        warm = False
+        assigned = others = False
         for instruction in instructions:
             if isinstance(instruction, Assign):
-                warm = True
+                assigned = True
                 environment = self._environments[instruction.environment_id]
                 environment.idle = False
                 self._freezer.busy(environment)
                 self.calls.assigned(instruction.request_id, environment)
             else:
-                warm = False
+                others = True
                 self._carry_out(instruction)
-        if not warm or self._ticking is None:  # a warm invocation makes nothing due earlier
+        if others or not assigned or self._ticking is None:  # a warm invocation makes nothing due earlier
             self._schedule_tick()
 
     async def thaw(self, environment: Environment) -> bool:
