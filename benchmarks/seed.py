@@ -16,6 +16,7 @@ from benchmarks.engine import ECHO, ROLE, RUNTIME
 from jupyter_lambda.model.function import Function, FunctionVersion
 from jupyter_lambda.model.invocation import InvocationRecord
 from jupyter_lambda.store import Store
+from jupyter_lambda.store.ledger import RECORDS_MAX
 from jupyter_lambda.store.logwriter import FunctionLog, directory_name
 
 _CHUNK_LINES = 500
@@ -40,7 +41,7 @@ def function_name(number: int) -> str:
 
 async def seed(directory: Path, amount: Amount) -> None:
     """Make it; nothing else may run on the directory."""
-    store = await Store.open(directory)
+    store = await Store.open(directory, records_max=max(amount.records, RECORDS_MAX))
     logs = ProcessPoolExecutor(1)
     try:
         logged = logs.submit(_logs, directory / "logs", amount)

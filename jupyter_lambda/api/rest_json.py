@@ -247,7 +247,7 @@ def _refuse_constant(name: str) -> float:
 _decoder = json.JSONDecoder(parse_constant=_refuse_constant)
 decode_json: Callable[[str], Any] = _decoder.decode
 #: One value that begins at a position: itself, and where it ends.
-scan_json: Callable[[str, int], tuple[Any, int]] = _decoder.scan_once
+scan_json: Callable[[str, int], tuple[Any, int]] = _decoder.scan_once  # type: ignore[attr-defined]  # typeshed lacks it
 
 
 def parse_json(body: bytes) -> dict[str, Any]:

@@ -40,6 +40,7 @@ SELECT 1 FROM version WHERE code_sha256 = :code
 UNION ALL SELECT 1 FROM layer_version WHERE code_sha256 = :code
 UNION ALL SELECT 1 FROM version_layer WHERE code_sha256 = :code LIMIT 1
 """
+NAMES = "SELECT name FROM function WHERE name >= ? ORDER BY name LIMIT ?"
 TOTAL = "SELECT value FROM total WHERE name = ?"
 
 
@@ -78,6 +79,14 @@ class Functions(Aliases, Layers, Policies):
             (after or "", limit),
         )
         return [_function(row) for row in rows]
+
+    def names(self, start: str, limit: int) -> Sequence[str]:
+        """Names of functions in order.
+
+        Args:
+            start: The first one that may be among them.
+        """
+        return [name for (name,) in self._database.query(NAMES, (start, limit))]
 
     def list_all_versions(self, after: tuple[str, str] | None, limit: int) -> Sequence[FunctionVersion]:
         """Versions of all functions by name, then $LATEST, then by number.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
+from heapq import merge
 from itertools import islice
 from typing import Any
 
@@ -21,6 +23,8 @@ from . import names
 
 #: Groups of a page, at most and by default.
 PAGE = 50
+#: Names of functions that are read at once.
+_NAMES = 200
 #: Days that AWS's API takes. Source: CloudWatch Logs API Reference, "PutRetentionPolicy".
 RETENTION_DAYS = frozenset(
     (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653)
@@ -62,27 +66,32 @@ def _matching(call: Call, logged: list[str], marker: str) -> Iterator[str]:
                 yield function
         return
     prefix, pattern = params.get("logGroupNamePrefix", ""), params.get("logGroupNamePattern", "")
-    for function in _merged(call, logged, marker):
+    if not (prefix.startswith(names.GROUP_PREFIX) or names.GROUP_PREFIX.startswith(prefix)):
+        return
+    # The next text after the marker is the marker and the smallest character there is.
+    start = max(prefix[len(names.GROUP_PREFIX) :], f"{marker}\0" if marker else "")
+    for function in _merged(call, logged, start):
         group = names.group_name(function)
-        if group.startswith(prefix) and pattern in group:
+        if not group.startswith(prefix):
+            return
+        if pattern in group:
             yield function
 
 
-def _merged(call: Call, logged: list[str], after: str) -> Iterator[str]:
-    """Names of functions and of logs, each once, in order."""
-    waiting = [name for name in logged if name > after]
-    while True:
-        page = call.service.store.functions.list(after or None, 200)
-        for function in page:
-            while waiting and waiting[0] < function.name:
-                yield waiting.pop(0)
-            if waiting and waiting[0] == function.name:
-                waiting.pop(0)
-            yield function.name
-        if len(page) < 200:
-            yield from waiting
-            return
-        after = page[-1].name
+def _merged(call: Call, logged: list[str], start: str) -> Iterator[str]:
+    """Names of functions and of logs from one on, each once, in order; no more of them are read than are asked for."""
+    waiting = islice(logged, bisect_left(logged, start), None)
+    last = None
+    for name in merge(waiting, _functions(call, start)):
+        if name != last:
+            yield name
+        last = name
+
+
+def _functions(call: Call, start: str) -> Iterator[str]:
+    while page := call.service.store.functions.names(start, _NAMES):
+        yield from page
+        start = f"{page[-1]}\0"
 
 
 def _marker(token: str | None) -> str:

@@ -21,6 +21,7 @@ def plan(store: Store, sql: str, parameters: object = ()) -> str:
     [
         (functions.USED, {"code": "x"}),
         (functions.TOTAL, ("functions",)),
+        (functions.NAMES, ("a", 50)),
         (f"{functions._FUNCTION} ON v.function_name = f.name AND v.number = 0 WHERE f.name > ? LIMIT ?", ("a", 50)),
         stats_query("f", None),
         stats_query("f", 0.0),
@@ -29,6 +30,14 @@ def plan(store: Store, sql: str, parameters: object = ()) -> str:
 )
 async def test_no_table_is_read_whole(store, sql, parameters):
     assert "SCAN" not in plan(store, sql, parameters)
+
+
+async def test_names_go_on_after_the_last_one(store, make_function):
+    for name in ("b", "a", "ab"):
+        await store.functions.create(make_function(name))
+    assert store.functions.names("", 2) == ["a", "ab"]
+    assert store.functions.names("ab\0", 2) == ["b"]
+    assert store.functions.names("b\0", 2) == []
 
 
 async def test_totals_follow_every_change(store, make_function, make_version):
