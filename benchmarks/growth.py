@@ -104,7 +104,7 @@ def _package(number: object) -> bytes:
 
 def _create(engine: Engine, number: int) -> None:
     engine.boto3.create_function(
-        FunctionName=f"new-{number}",
+        FunctionName=f"new-{number}-{time.time_ns()}",
         Runtime=RUNTIME,
         Role=ROLE,
         Handler="app.handler",
