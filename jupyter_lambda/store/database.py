@@ -23,7 +23,7 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -32,11 +32,11 @@ from jupyter_lambda.errors import StoreError
 
 from .ballast import Ballast
 from .connection import is_storage_failure, open_reader, open_writer, primary_code, translate
+from .statements import Row, insert_rows
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-Row = tuple[Any, ...]
 #: Of a statement with "?", or with ":name".
 Parameters = Sequence[Any] | Mapping[str, Any]
 #: Seconds a posted job may wait for company.
@@ -45,8 +45,6 @@ LAZY_S = 0.05
 TURN_MAX_S = 0.02
 #: Most jobs of one transaction.
 BATCH_MAX = 1_000
-#: Most rows of one INSERT; powers of two up to it keep the number of prepared statements small.
-ROWS_MAX = 64
 
 
 @dataclass(slots=True)
@@ -109,14 +107,16 @@ class Database:
         self._hand_over()
         self._queue.put(None)
         await asyncio.shield(asyncio.to_thread(self._thread.join))
-        self._reader.close()
         await asyncio.shield(asyncio.to_thread(self._put_away))
+        # Last, as it may not write: so the log's files stay, empty, and a start needs no room for them on a full disk.
+        self._reader.close()
 
     def _put_away(self) -> None:
-        """Close the writer last: only the last one copies the write-ahead log, which a start would have to read."""
+        """Copy the write-ahead log, which the next start would have to read, and close the writer."""
         try:
             # Of however large a table, only a part is looked at.
             self._writer.executescript("PRAGMA analysis_limit = 400; PRAGMA optimize")
+            self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             self._writer.close()
         except sqlite3.Error as exc:  # all is committed; only that copying is left to the next start
             log.warning("closing %s: %s", self.path, exc)
@@ -369,41 +369,6 @@ class Database:
             spoken.__cause__ = error
             return spoken
         return error
-
-
-def insert_rows(connection: sqlite3.Connection, table: str, rows: Sequence[Row]) -> None:
-    """Insert many rows with few statements: each one hands the interpreter's lock over, and back.
-
-    Args:
-        table: Table with its columns, "event (due_ms, …)"; never made from input.
-    """
-    place = f"({','.join('?' * len(rows[0]))})" if rows else ""
-    for chunk in _chunks(rows):
-        values = [value for row in chunk for value in row]
-        connection.execute(f"INSERT INTO {table} VALUES {','.join([place] * len(chunk))}", values)  # noqa: S608
-
-
-def each(connection: sqlite3.Connection, sql: str, values: Sequence[Any], *first: Any) -> list[Row]:
-    """Run a statement that ends in "IN (?)" for many values with few executions; returns all rows, in any order.
-
-    Args:
-        first: Parameters before them.
-    """
-    rows: list[Row] = []
-    for chunk in _chunks(values):
-        places = ",".join("?" * len(chunk))
-        rows += connection.execute(sql.replace("IN (?)", f"IN ({places})"), (*first, *chunk)).fetchall()
-    return rows
-
-
-def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    """In powers of two up to ``ROWS_MAX``, so that the statements made for them are few and stay prepared."""
-    start, left = 0, len(items)
-    while left:
-        count = min(ROWS_MAX, 1 << (left.bit_length() - 1))
-        yield items[start : start + count]
-        start += count
-        left -= count
 
 
 def _fail(jobs: Sequence[_Job[Any]], error: StoreError, cause: BaseException | None) -> None:

@@ -20,8 +20,9 @@ from typing import Any
 from jupyter_lambda.errors import ResourceConflictException
 from jupyter_lambda.model.invocation import AsyncEvent, InvocationRecord
 
-from .database import Database, each, insert_rows
+from .database import Database
 from .ledger import Ledger
+from .statements import each, insert_rows
 from .successes import REMOVE_RUN, Change, Successes, kind
 
 log = logging.getLogger(__name__)

@@ -18,7 +18,8 @@ from typing import Any
 
 from jupyter_lambda.model.invocation import InvocationRecord
 
-from .database import Database, insert_rows
+from .database import Database
+from .statements import insert_rows
 
 log = logging.getLogger(__name__)
 

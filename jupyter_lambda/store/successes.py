@@ -9,8 +9,8 @@ from collections import Counter
 
 from jupyter_lambda.model.invocation import InvocationRecord
 
-from .database import each
 from .ledger import Ledger
+from .statements import each
 
 REMOVE_RUN = """
 DELETE FROM event WHERE request_id IN (?) RETURNING state, leased

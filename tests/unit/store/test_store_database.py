@@ -10,7 +10,8 @@ import pytest
 from jupyter_lambda.errors import StoreError
 from jupyter_lambda.store import ballast as ballast_module
 from jupyter_lambda.store.ballast import Ballast
-from jupyter_lambda.store.database import Database, insert_rows
+from jupyter_lambda.store.database import Database
+from jupyter_lambda.store.statements import insert_rows
 
 
 @pytest.fixture

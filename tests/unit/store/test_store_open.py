@@ -150,4 +150,6 @@ async def test_closing_leaves_no_write_ahead_log_for_the_next_start_to_read(tmp_
     store = await Store.open(tmp_path / "state")
     await store.functions.create(make_function())
     await store.close()
-    assert not (tmp_path / "state/lambda.db-wal").exists()
+    # Empty, but there: making it would take room that a full disk hasn't.
+    assert (tmp_path / "state/lambda.db-wal").stat().st_size == 0
+    assert (tmp_path / "state/lambda.db-shm").exists()
