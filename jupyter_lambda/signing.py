@@ -1,4 +1,6 @@
-"""AWS's signature version 4, for the few requests whose speed matters; everything else is signed by botocore.
+"""AWS's signature version 4: its words and keys, and a signer for the requests whose speed matters.
+
+Everything else is signed by botocore; ``api/sigv4.py`` verifies.
 
 Source: AWS General Reference, "Signature Version 4 signing process".
 """
@@ -11,14 +13,14 @@ import time
 from collections.abc import Mapping
 from types import MappingProxyType
 
-_ALGORITHM, _TERMINATOR = "AWS4-HMAC-SHA256", "aws4_request"
+ALGORITHM, TERMINATOR = "AWS4-HMAC-SHA256", "aws4_request"
 _NONE: Mapping[str, str] = MappingProxyType({})
 
 
 def signing_key(secret_key: str, date: str, region: str, service: str) -> bytes:
     """The key of one day (YYYYMMDD), region and service, derived from the secret."""
     key = f"AWS4{secret_key}".encode()
-    for part in (date, region, service, _TERMINATOR):
+    for part in (date, region, service, TERMINATOR):
         key = hmac.digest(key, part.encode(), "sha256")
     return key
 
@@ -68,7 +70,7 @@ class Signer:
         day = stamp[:8]
         if day != self._day:
             self._key = signing_key(self._secret_key, day, self._region, self._service)
-            self._day, self._scope = day, f"{day}/{self._region}/{self._service}/{_TERMINATOR}"
+            self._day, self._scope = day, f"{day}/{self._region}/{self._service}/{TERMINATOR}"
         signed = {"host": self._host, "x-amz-date": stamp, **amz}
         if self._token:
             signed["x-amz-security-token"] = self._token
@@ -78,10 +80,10 @@ class Signer:
         digest = hashlib.sha256(body).hexdigest()
         canonical = f"{method}\n{path}\n{query}\n{lines}\n{list_of_names}\n{digest}"
         hashed = hashlib.sha256(canonical.encode()).hexdigest()
-        text = f"{_ALGORITHM}\n{stamp}\n{self._scope}\n{hashed}"
+        text = f"{ALGORITHM}\n{stamp}\n{self._scope}\n{hashed}"
         signature = hmac.digest(self._key, text.encode(), "sha256").hex()
         sent = "".join([f"{name}: {signed[name]}\r\n" for name in names])
         return (
-            f"{sent}authorization: {_ALGORITHM} Credential={self._access_key}/{self._scope}, "
+            f"{sent}authorization: {ALGORITHM} Credential={self._access_key}/{self._scope}, "
             f"SignedHeaders={list_of_names}, Signature={signature}\r\n"
         )

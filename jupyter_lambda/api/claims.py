@@ -12,9 +12,8 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl
 
 from jupyter_lambda.errors import IncompleteSignatureException
+from jupyter_lambda.signing import ALGORITHM
 
-ALGORITHM = "AWS4-HMAC-SHA256"
-TERMINATOR = "aws4_request"
 #: Seconds by which a client's clock may differ.
 SKEW_S = 300
 #: Seconds for which a presigned request can be valid.

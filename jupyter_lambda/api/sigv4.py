@@ -27,10 +27,11 @@ from jupyter_lambda.errors import (
     UnrecognizedClientException,
 )
 from jupyter_lambda.http1 import Request
+from jupyter_lambda.signing import ALGORITHM, TERMINATOR, signing_key
 
 from . import canonical
 from .canonical import SIGNATURE_PARAMETER
-from .claims import ALGORITHM, SKEW_S, STAMP, TERMINATOR, Claim, Scope, bad_date, header_claim, query_claim, usual_head
+from .claims import SKEW_S, STAMP, Claim, Scope, bad_date, header_claim, query_claim, usual_head
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -288,14 +289,6 @@ class Verifier(Generic[C]):
 def stamp(seconds: float) -> str:
     """Seconds since the epoch as AWS writes times in signatures."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y%m%dT%H%M%SZ")
-
-
-def signing_key(secret_key: str, date: str, region: str, service: str) -> bytes:
-    """The key of one day, region and service, derived from the secret."""
-    key = f"AWS4{secret_key}".encode()
-    for part in (date, region, service, TERMINATOR):
-        key = hmac.digest(key, part.encode(), "sha256")
-    return key
 
 
 def presign(

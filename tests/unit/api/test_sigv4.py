@@ -15,6 +15,7 @@ from botocore.credentials import Credentials as Keys
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from jupyter_lambda import signing
 from jupyter_lambda.api import canonical, sigv4
 from jupyter_lambda.engine.credentials import Credential
 from jupyter_lambda.errors import InvalidSignatureException, SignatureError, UnrecognizedClientException
@@ -222,7 +223,7 @@ def test_a_new_credential_under_an_old_key_is_verified_with_its_own_secret():
 
 @given(st.binary(min_size=1, max_size=80).map(bytes.hex), st.text(max_size=300))
 def test_the_half_fed_key_signs_as_hmac_does(secret, text):
-    day = sigv4.signing_key(secret, "20261124", "us-east-1", "lambda")
+    day = signing.signing_key(secret, "20261124", "us-east-1", "lambda")
     expected = hmac.new(day, text.encode(), "sha256").hexdigest()
     assert sigv4.SigningKey(secret, "20261124", "us-east-1", "lambda").sign(text) == expected
 
