@@ -84,8 +84,9 @@ def test_cpu_share_is_proportional_to_memory(tmp_path, engines):
         )
         took[memory_mb] = json.loads(client.invoke(FunctionName=name, Payload=b"{}")["Payload"].read())
     api = docker.from_env()
+    # The limits in force: a generic container was created before it was known whose it would be.
     sizes = sorted(
-        container.attrs["HostConfig"]["Memory"] // 2**20
+        container.stats(stream=False)["memory_stats"]["limit"] // 2**20
         for container in api.containers.list(filters={"label": "jupyter-lambda.sandbox"})
     )
     api.close()

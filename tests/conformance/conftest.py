@@ -197,7 +197,8 @@ def client(engine: Engine) -> Any:
 @pytest.fixture
 def name(request: pytest.FixtureRequest) -> str:
     """A function name of this test's own."""
-    return re.sub(r"[^A-Za-z0-9_]+", "-", request.node.name)[:60]
+    module = request.node.path.stem.removeprefix("test_")
+    return re.sub(r"[^A-Za-z0-9_]+", "-", f"{module}-{request.node.name}")[:64]
 
 
 @pytest.fixture
