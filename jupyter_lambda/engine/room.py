@@ -239,6 +239,11 @@ class Room:
         if turns < 1:
             return waiting
         wanted = ceil(max(0, waiting - version.busy * turns) / turns)
+        if now_s - version.line_since_s >= version.habits.cold_s:
+            # Patience is for bursts: a line that outlasts a cold start is a load, for which environments double.
+            version.line_since_s = now_s
+            version.urged = max(1, version.busy)
+        wanted = max(wanted, min(waiting, version.starting + version.urged))
         if wanted < waiting:
             version.patient_until_s = now_s + horizon_s
             self._timers.arm(version, version.patient_until_s)
@@ -303,6 +308,7 @@ class Room:
         self._hold(version.function, version.memory_mb)
         self._in_flight += kind is None
         version.starting += not provisioned
+        version.urged = max(0, version.urged - 1)
         version.existing += provisioned
         self._provisioned_mb += version.memory_mb * provisioned
         return Start(environment_id, version.key, container_id, provisioned, prewarm)

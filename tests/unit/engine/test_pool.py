@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from jupyter_lambda.engine.pool import Assign, Discard, Fail, Kind, Pool, PoolLimits, Prepare, Start, Stop, Throttle
 from jupyter_lambda.model.environment import EnvironmentState
 
@@ -435,6 +437,30 @@ def test_patience_ends_when_what_is_busy_takes_longer_than_ever():
     while (due := pool.next_due_s()) is not None and due < 103.0:
         started += len([i for i in pool.tick(due) if isinstance(i, Start)])
     assert started == 9
+
+
+def test_a_line_that_outlasts_a_cold_start_doubles_what_there_is():
+    """Patience is for bursts: of a steady load each invocation would wait a little, for ever."""
+    pool = make(concurrency=1000, memory_mb=1_000_000)
+    learn(pool, duration_s=0.005, cold_s=0.3)
+    numbers = itertools.count()
+    busy = ["e1"]
+    for _ in range(8):  # callers who ask again as soon as they are answered
+        arrive(pool, f"r{next(numbers)}", now=100.0)
+    began: list[float] = []
+    now = 100.0
+    while now < 102.0:
+        now += 0.005 / len(busy)
+        instructions = pool.ready(busy[0], now) + arrive(pool, f"r{next(numbers)}", now=now)
+        busy.append(busy.pop(0))
+        for start in [i for i in instructions if isinstance(i, Start)]:
+            began.append(now - 100.0)
+            pool.initializing(start.environment_id, now)
+            assert any(isinstance(i, Assign) for i in pool.ready(start.environment_id, now))
+            busy.append(start.environment_id)
+    assert began[0] >= 0.3
+    assert began == sorted(began)
+    assert len(began) == 7, "one for each caller, and no more"
 
 
 # --- fairness
