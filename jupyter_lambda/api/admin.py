@@ -24,6 +24,7 @@ from jupyter_lambda.errors import (
 )
 from jupyter_lambda.http1 import Request, Response
 from jupyter_lambda.model.invocation import Status
+from jupyter_lambda.triggers.host import Triggers
 
 from .downloads import PREFIX as PACKAGES_PREFIX
 from .downloads import package_bytes
@@ -81,8 +82,9 @@ Route = Callable[["Admin", Query, dict[str, str]], Awaitable[dict[str, Any]]]
 class Admin:
     """Answers the admin routes."""
 
-    def __init__(self, service: LambdaService) -> None:
+    def __init__(self, service: LambdaService, triggers: Triggers) -> None:
         self._service = service
+        self._triggers = triggers
         self._router: Router[Route] = Router()
         for method, template, route in _ROUTES:
             self._router.add(method, PREFIX + template, route)
@@ -105,7 +107,7 @@ class Admin:
         return Response(200, [*headers, ("Content-Type", "application/json")], body)
 
     async def _status(self, query: Query, labels: dict[str, str]) -> dict[str, Any]:
-        return self._service.status()
+        return {**self._service.status(), "triggers": self._triggers.status()}
 
     async def _stats(self, query: Query, labels: dict[str, str]) -> dict[str, Any]:
         settings = self._service.settings

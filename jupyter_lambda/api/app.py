@@ -25,6 +25,7 @@ from jupyter_lambda.errors import (
     ServiceUnavailableException,
 )
 from jupyter_lambda.http1 import Request, Response
+from jupyter_lambda.triggers.host import Triggers
 
 from . import description, prometheus
 from .admin import PREFIX, Admin
@@ -64,8 +65,9 @@ class _Route(NamedTuple):
 class App:
     """Answers every request to the engine. Other AWS services join by their signing name."""
 
-    def __init__(self, service: LambdaService) -> None:
+    def __init__(self, service: LambdaService, triggers: Triggers) -> None:
         self._service = service
+        self._triggers = triggers
         self._plane = ControlPlane(service)
         self._hosts = Hosts(service.settings.allowed_hosts)
         self._lambda = RestJson(description.load("lambda"))
@@ -78,8 +80,8 @@ class App:
         self._verifier: Verifier[Credential] = Verifier(
             service.credentials, service.settings.account.region, SIGNING_NAMES | {self._lambda.signing_name}
         )
-        self._admin = Admin(service)
-        self._services = Services(self._plane)
+        self._admin = Admin(service, triggers)
+        self._services = Services(self._plane, triggers)
 
     async def handle(self, request: Request) -> Response:
         """Answer one request; never raises but for cancellation."""
@@ -147,7 +149,7 @@ class App:
             params = operation.input.parse(request, labels, known)
         else:
             params = await asyncio.to_thread(operation.input.parse, request, labels)
-        call = Call(self._service, self._plane, params, request, request_id, caller)
+        call = Call(self._service, self._plane, self._triggers, params, request, request_id, caller)
         result = await handler(call)
         headers = _headers(call.request_id)
         headers += call.headers

@@ -10,6 +10,7 @@ from jupyter_lambda.engine.control import ControlPlane
 from jupyter_lambda.engine.credentials import Credential
 from jupyter_lambda.engine.service import LambdaService
 from jupyter_lambda.http1 import Request
+from jupyter_lambda.triggers.host import Triggers
 
 
 @dataclass(slots=True)
@@ -18,6 +19,7 @@ class Call:
 
     service: LambdaService
     plane: ControlPlane
+    triggers: Triggers
     #: The request's members by AWS's names, of the types and within the constraints of the service's description.
     params: dict[str, Any]
     request: Request

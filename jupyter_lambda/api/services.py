@@ -26,6 +26,7 @@ from jupyter_lambda.errors import (
     UnknownOperationException,
 )
 from jupyter_lambda.http1 import Request, Response
+from jupyter_lambda.triggers.host import Triggers
 
 from . import description
 from .awslambda.registry import handlers as find_handlers
@@ -76,9 +77,10 @@ SIGNING_NAMES = frozenset(offer.signing_name for offer in OFFERS)
 class AwsService:
     """One service, its description read."""
 
-    def __init__(self, offer: Offer, plane: ControlPlane) -> None:
+    def __init__(self, offer: Offer, plane: ControlPlane, triggers: Triggers) -> None:
         self.offer = offer
         self.plane = plane
+        self.triggers = triggers
         described = description.load(offer.name)
         metadata = described["metadata"]
         self.title: str = metadata["serviceFullName"]
@@ -115,7 +117,7 @@ class AwsService:
             params = await asyncio.to_thread(self._parse, operation, protocol, request)
         else:
             params = self._parse(operation, protocol, request)
-        call = Call(self.plane.service, self.plane, params, request, request_id, caller)
+        call = Call(self.plane.service, self.plane, self.triggers, params, request, request_id, caller)
         result = await handler(call)
         return protocol.respond(operation, result, request_id)
 
@@ -132,8 +134,9 @@ class AwsService:
 class Services:
     """All services but Lambda itself."""
 
-    def __init__(self, plane: ControlPlane) -> None:
+    def __init__(self, plane: ControlPlane, triggers: Triggers) -> None:
         self._plane = plane
+        self._triggers = triggers
         self._offers = {offer.signing_name: offer for offer in OFFERS}
         self._services: dict[str, AwsService] = {}
         unknown = Wordings(None)
@@ -148,7 +151,7 @@ class Services:
         """
         service = self._services.get(name)
         if service is None:
-            service = await asyncio.to_thread(AwsService, self._offers[name], self._plane)
+            service = await asyncio.to_thread(AwsService, self._offers[name], self._plane, self._triggers)
             self._services[name] = service
         protocol = next((p for p in service.protocols if p.means(request)), service.protocols[-1])
         try:

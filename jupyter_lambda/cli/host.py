@@ -24,6 +24,7 @@ from jupyter_lambda.errors import DriverError, ServiceException
 from jupyter_lambda.sandbox.base import Driver, SandboxSettings
 from jupyter_lambda.sandbox.sandboxes import Sandboxes
 from jupyter_lambda.store import Store
+from jupyter_lambda.triggers.host import Triggers
 
 from .settings import engine_settings, sandbox_settings
 
@@ -41,6 +42,7 @@ class Hosted:
     """An engine that is ready."""
 
     service: LambdaService
+    triggers: Triggers
     server: http1.Server
     driver: Driver
     url: str
@@ -74,7 +76,8 @@ async def hosted(directory: Path, traits: LambdaEngine, say: Say, *, owner_pid: 
         service = await stack.enter_async_context(
             LambdaService(settings, store, sandboxes, driver, credentials, Runtimes(settings, driver))
         )
-        app = App(service)
+        triggers = await stack.enter_async_context(Triggers(service))
+        app = App(service, triggers)
         sandboxes.aws_handler = app.handle
         server = http1.Server(app.handle)
         stack.push_async_callback(server.close, grace_s=_LAST_WORDS_S)
@@ -84,7 +87,8 @@ async def hosted(directory: Path, traits: LambdaEngine, say: Say, *, owner_pid: 
         _announce(directory, service, url, owner_pid)
         # After the ready line, which nothing of this may hold back.
         asyncio.get_running_loop().call_soon(service.begin)
-        yield Hosted(service, server, driver, url)
+        await triggers.start()
+        yield Hosted(service, triggers, server, driver, url)
 
 
 async def open_driver(choice: str, settings: SandboxSettings, say: Say) -> Driver:
@@ -177,9 +181,9 @@ class Stop:
             self.asked.set()
 
 
-async def drain(service: LambdaService, stop: Stop, timeout_s: float) -> None:
+async def drain(engine: Hosted, stop: Stop, timeout_s: float) -> None:
     """Let work in flight finish, unless asked again to stop."""
-    finishing = asyncio.ensure_future(service.drain(timeout_s))
+    finishing = asyncio.ensure_future(_finish(engine, timeout_s))
     hurry = asyncio.ensure_future(stop.at_once.wait())
     try:
         await asyncio.wait({finishing, hurry}, return_when=asyncio.FIRST_COMPLETED)
@@ -189,6 +193,10 @@ async def drain(service: LambdaService, stop: Stop, timeout_s: float) -> None:
         for task in (finishing, hurry):
             task.cancel()
         await asyncio.gather(finishing, hurry, return_exceptions=True)
+
+
+async def _finish(engine: Hosted, timeout_s: float) -> None:
+    await asyncio.gather(engine.service.drain(timeout_s), engine.triggers.stop(timeout_s))
 
 
 async def owner_gone(pid: int) -> None:

@@ -85,7 +85,7 @@ class ServeCommand(LambdaCommand):
                     asyncio.get_running_loop().call_soon(_settle)
                     await stop.asked.wait()
                     self._say(f"stopping: {stop.reason}")
-                    await drain(engine.service, stop, traits.drain_timeout_s)
+                    await drain(engine, stop, traits.drain_timeout_s)
             finally:
                 if watch:
                     watch.cancel()

@@ -8,7 +8,16 @@ from pathlib import Path
 from jupyter_lambda.errors import StoreError
 
 #: Migrations in order; the n-th takes a database from schema n to n + 1. Forward only.
-MIGRATIONS = ("schema.sql", "schema_provisioned.sql", "schema_metrics.sql", "schema_growth.sql")
+MIGRATIONS = (
+    "schema.sql",
+    "schema_provisioned.sql",
+    "schema_metrics.sql",
+    "schema_growth.sql",
+    "schema_schedules.sql",
+    "schema_http.sql",
+    "schema_mappings.sql",
+    "schema_sources.sql",
+)
 #: Milliseconds to wait for another process that reads the file (a backup, the sqlite3 shell).
 BUSY_TIMEOUT_MS = 5_000
 #: KiB of pages each connection keeps.

@@ -29,6 +29,7 @@ from jupyter_lambda.engine.service import LambdaService
 from jupyter_lambda.engine.settings import EngineSettings
 from jupyter_lambda.sandbox.base import Exit, Finding, InitOutcome, RuntimeEvent, SandboxOutcome, SandboxSpec
 from jupyter_lambda.store import Store
+from jupyter_lambda.triggers.host import Triggers
 
 ROLE = "arn:aws:iam::000000000000:role/lambda"
 REGION = "us-east-1"
@@ -162,9 +163,13 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
         credentials = Credentials.load(directory, account=settings.account)
         sandboxes: Any = Sandboxes()
         runtimes = Runtimes(settings, driver)
-        async with LambdaService(settings, store, sandboxes, driver, credentials, runtimes) as service:
-            server = http1.Server(App(service).handle)
+        async with (
+            LambdaService(settings, store, sandboxes, driver, credentials, runtimes) as service,
+            Triggers(service) as triggers,
+        ):
+            server = http1.Server(App(service, triggers).handle)
             host, port = await server.listen_tcp("127.0.0.1", 0)
+            await triggers.start()
             ready.append(Engine(f"http://{host}:{port}", service, asyncio.get_running_loop()))
             started.set()
             await stop.wait()

@@ -1,0 +1,1 @@
+-- Function URLs; API Gateway's HTTP and REST APIs.

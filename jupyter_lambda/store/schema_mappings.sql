@@ -1,0 +1,1 @@
+-- Event source mappings, the positions of their pollers, and their state.

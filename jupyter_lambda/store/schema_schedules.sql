@@ -1,0 +1,1 @@
+-- EventBridge buses, rules and targets; EventBridge Scheduler's schedules; runs of scheduled notebooks.
