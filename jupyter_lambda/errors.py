@@ -28,6 +28,12 @@
     │   ├── MissingRequiredParameterException    400
     │   ├── InvalidNextToken                     400
     │   ├── ResourceAlreadyExistsException       400
+    │   ├── BadRequestException                  400   API Gateway's own
+    │   ├── NotFoundException                    404
+    │   ├── ConflictException                    409   API Gateway's and EventBridge Scheduler's
+    │   ├── InvalidEventPatternException         400   EventBridge's own
+    │   ├── LimitExceededException               400
+    │   ├── ServiceQuotaExceededException        402   EventBridge Scheduler's own
     │   ├── UnknownOperationException            404
     │   └── SignatureError                       403   who is asking could not be established
     │       ├── MissingAuthenticationTokenException
@@ -179,6 +185,30 @@ class InvalidNextToken(ClientError, status=400):
 
 class ResourceAlreadyExistsException(ClientError, status=400):
     """CloudWatch Logs: the log group or stream exists already."""
+
+
+class BadRequestException(ClientError, status=400):
+    """API Gateway: a parameter is missing or not valid."""
+
+
+class NotFoundException(ClientError, status=404):
+    """API Gateway: the resource does not exist."""
+
+
+class ConflictException(ClientError, status=409):
+    """API Gateway and EventBridge Scheduler: the resource exists already, or is in use."""
+
+
+class InvalidEventPatternException(ClientError, status=400):
+    """EventBridge: the event pattern is not valid."""
+
+
+class LimitExceededException(ClientError, status=400):
+    """EventBridge: more of something than the account may have."""
+
+
+class ServiceQuotaExceededException(ClientError, status=402):
+    """EventBridge Scheduler: more of something than the account may have."""
 
 
 class UnknownOperationException(ClientError, status=404):

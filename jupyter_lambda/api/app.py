@@ -2,6 +2,7 @@
 
 Host header → signature → (admin route | operation → permission → parameters → function → response). Whatever goes wrong
 on the way leaves as AWS's error with a request id; what was not foreseen is logged and leaves as ServiceException.
+What functions serve themselves (Function URLs, APIs of API Gateway) goes to ``triggers.sites`` before all that.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from jupyter_lambda.errors import (
 )
 from jupyter_lambda.http1 import Request, Response
 from jupyter_lambda.triggers.host import Triggers
+from jupyter_lambda.triggers.sites import address
 
 from . import description, prometheus
 from .admin import PREFIX, Admin
@@ -82,6 +84,9 @@ class App:
         )
         self._admin = Admin(service, triggers)
         self._services = Services(self._plane, triggers)
+        #: Signing name of a kind of site → what verifies the requests to it.
+        self._site_verifiers: dict[str, Verifier[Credential]] = {}
+        triggers.sites.identify = self._identify
 
     async def handle(self, request: Request) -> Response:
         """Answer one request; never raises but for cancellation."""
@@ -98,12 +103,17 @@ class App:
             return self._lambda.refuse(failure, _headers(request_id))
 
     async def _answer(self, request: Request, request_id: str) -> Response:
-        self._hosts.check(request.headers.get("host"))
+        host = request.headers.get("host")
+        if host not in self._hosts.seen:
+            site = address.by_name(host, request.path, self._service.account.region)
+            if site is not None:
+                return await self._triggers.sites.answer(site, request, request_id)
+            self._hosts.check(host)
+        if request.path.startswith("/_"):
+            answer = await self._answer_unsigned(request, request_id)
+            if answer is not None:
+                return answer
         body = request.body
-        if request.path == HEALTH_PATH and request.method == "GET":
-            return self._health()
-        if request.path == prometheus.PATH and request.method == "GET":
-            return prometheus.answer(self._service, request)
         if len(body) > _INLINE_BYTES:
             body_sha256 = await asyncio.to_thread(_sha256, body)
         else:
@@ -121,6 +131,32 @@ class App:
                 raise AccessDeniedException(f"{caller.principal} may not use the engine's own routes.")
             return await self._admin.handle(request, _headers(request_id))
         return await self._call(request, request_id, caller, self._route(request, sent))
+
+    async def _answer_unsigned(self, request: Request, request_id: str) -> Response | None:
+        """The answer to what needs no signature, or is verified by whoever answers it; None for all else."""
+        if request.path.startswith(address.PATH_PREFIX):
+            site = address.by_path(request.path)
+            return await self._triggers.sites.answer(site, request, request_id) if site else None
+        if request.method == "GET":
+            if request.path == HEALTH_PATH:
+                return self._health()
+            if request.path == prometheus.PATH:
+                return prometheus.answer(self._service, request)
+        return None
+
+    async def _identify(self, request: Request, service: str) -> Credential:
+        """Who has signed a request to a site.
+
+        Raises:
+            SignatureError: Nobody that is known here.
+        """
+        verifier = self._site_verifiers.get(service)
+        if verifier is None:
+            region = self._service.account.region
+            verifier = Verifier(self._service.credentials, region, frozenset({service}))
+            self._site_verifiers[service] = verifier
+        body_sha256 = await asyncio.to_thread(_sha256, request.body)
+        return verifier.verify(request, body_sha256, self._service.clock())[0]
 
     def _route(self, request: Request, sent: str) -> _Route:
         operation, labels = self._lambda.find(request)

@@ -6,10 +6,11 @@ import sys
 from collections.abc import Mapping
 
 from . import description
+from .aws_service import Offer, protocols
 from .awslambda import registry
 from .awslambda.configuration import REFUSED
 from .rest_json import Operation, RestJson
-from .services import OFFERS, Offer
+from .services import OFFERS
 
 _HEAD = """\
 # What of AWS Lambda's API is built
@@ -68,8 +69,8 @@ def _other(offer: Offer) -> list[str]:
     head = _OTHER_HEAD.format(
         title=metadata["serviceFullName"],
         version=metadata["apiVersion"],
-        protocols=", ".join(metadata["protocols"]),
-        about=_ABOUT[offer.name],
+        protocols=", ".join(protocols(metadata)),
+        about=_ABOUT.get(offer.name, ""),
         built=len(built),
         total=len(operations),
     )

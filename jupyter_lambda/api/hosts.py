@@ -15,7 +15,8 @@ class Hosts:
 
     def __init__(self, more: Iterable[str] = ()) -> None:
         self._names = frozenset([*_LOOPBACK, *(name.lower() for name in more)])
-        self._seen: set[str] = set()
+        #: Host headers that were found good; asked before ``check``, for all but the first request of a client.
+        self.seen: set[str | None] = set()
 
     def check(self, host: str | None) -> None:
         """Refuse a host that is not on the list.
@@ -23,8 +24,6 @@ class Hosts:
         Raises:
             AccessDeniedException: With what to do.
         """
-        if host in self._seen:
-            return
         if host is None:
             raise AccessDeniedException("The request has no Host header.")
         name = host.strip().lower()
@@ -34,5 +33,5 @@ class Hosts:
                 f"The engine is not addressed as {host[:128]!r}. Use 127.0.0.1 or localhost, or add the name to "
                 "c.LambdaEngine.allowed_hosts."
             )
-        if len(self._seen) < _CACHE_MAX:
-            self._seen.add(host)
+        if len(self.seen) < _CACHE_MAX:
+            self.seen.add(host)

@@ -25,7 +25,17 @@ _MESSAGE_KEYS = {"AccessDeniedException": "Message"}
 class Operation:
     """One operation: how its requests are read and its results are written."""
 
-    def __init__(self, name: str, spec: Mapping[str, Any], shapes: Shapes) -> None:
+    def __init__(
+        self,
+        name: str,
+        spec: Mapping[str, Any],
+        shapes: Shapes,
+        broken_constraint: type[LambdaError] = ValidationException,
+    ) -> None:
+        """
+        Args:
+            broken_constraint: What the service's servers answer where a constraint of the description is broken.
+        """
         self.name = name
         self.method: str = spec["http"]["method"]
         self.template: str = spec["http"]["requestUri"]
@@ -33,12 +43,13 @@ class Operation:
         self.readonly = bool(spec.get("readonly")) or self.method == "GET"
         self._spec = spec
         self._shapes = shapes
+        self._broken_constraint = broken_constraint
 
     @cached_property
     def input(self) -> Input:
         """Compiled when the operation is first used."""
         name = self._spec.get("input", {}).get("shape")
-        return Input(self._shapes, name)
+        return Input(self._shapes, name, self._broken_constraint)
 
     @cached_property
     def output(self) -> Output:
@@ -55,12 +66,15 @@ class Operation:
 class Input:
     """Reads one operation's parameters out of a request."""
 
-    def __init__(self, shapes: Shapes, name: str | None) -> None:
+    def __init__(self, shapes: Shapes, name: str | None, broken_constraint: type[LambdaError]) -> None:
+        self._broken_constraint = broken_constraint
         self.shape: StructureShape | None = shapes.structure(name) if name else None
         spec = shapes.spec(name) if name else {}
         self.payload: str | None = spec.get("payload")
         self._uri: list[tuple[str, str, Shape]] = []
         self._query: list[tuple[str, str, Shape]] = []
+        #: The member that takes all query parameters which no other member has.
+        self._query_rest: str | None = None
         self._headers: list[tuple[str, str, Shape]] = []
         self._body: list[tuple[str, str, Shape]] = []
         places = {"uri": self._uri, "querystring": self._query, "header": self._headers}
@@ -71,9 +85,16 @@ class Input:
                 wire = wire.lower()
             if place is None and member == self.payload:
                 continue
+            if place == "querystring" and shape.kind == "map":
+                self._query_rest = member
+                continue
             places.get(place, self._body).append((member, wire, shape))
         self._free = self.shape is None or self.shape.free
         self._wires = tuple(wire for _, wire, _ in self._headers)
+        #: The structure that the body is as a whole; None where it is bytes, or its members are parameters.
+        self._document: Shape | None = None
+        if self.payload and shapes[spec["members"][self.payload]["shape"]].kind == "structure":
+            self._document = shapes[spec["members"][self.payload]["shape"]]
         #: The member that is the body as it stands, if nothing is demanded of it: address and headers say the rest.
         self._as_it_stands = self.payload
         if self.payload and not shapes[spec["members"][self.payload]["shape"]].free:
@@ -113,17 +134,19 @@ class Input:
                 text = headers.get(wire)
                 if text is not None:
                     params[member] = shape.decode_text(text)
-        if self._query and request.query:
+        if request.query and (self._query or self._query_rest):
             self._parse_query(request.query, params)
         if self.payload:
-            params[self.payload] = request.body
+            params[self.payload] = (
+                request.body if self._document is None else self._document.decode(parse_json(request.body))
+            )
         elif self._body:
             self._parse_body(request.body, params)
         if not self._free and self.shape:
             found: list[str] = []
             self.shape.check(params, "", found)
             if found:
-                raise ValidationException(sentences(found))
+                raise self._broken_constraint(sentences(found))
         return params
 
     def _parse_query(self, query: str, params: dict[str, Any]) -> None:
@@ -136,6 +159,9 @@ class Input:
             if texts is None:
                 continue
             params[member] = shape.decode(texts) if shape.kind == "list" else shape.decode_text(texts[-1])
+        if self._query_rest:
+            named = {wire for _, wire, _ in self._query}
+            params[self._query_rest] = {name: texts[-1] for name, texts in given.items() if name not in named}
 
     def _parse_body(self, body: bytes, params: dict[str, Any]) -> None:
         document = parse_json(body)
@@ -189,20 +215,31 @@ class Output:
 class RestJson:
     """All operations of one service that speaks rest-json."""
 
-    def __init__(self, description: Mapping[str, Any]) -> None:
+    def __init__(
+        self, description: Mapping[str, Any], broken_constraint: type[LambdaError] = ValidationException
+    ) -> None:
+        """
+        Args:
+            broken_constraint: What the service's servers answer where a constraint of the description is broken.
+        """
         self.signing_name: str = description["metadata"].get("signingName") or description["metadata"]["endpointPrefix"]
         self.title: str = description["metadata"]["serviceFullName"]
         shapes = Shapes(description)
-        self.operations = {n: Operation(n, spec, shapes) for n, spec in description["operations"].items()}
+        self.operations = {
+            n: Operation(n, spec, shapes, broken_constraint) for n, spec in description["operations"].items()
+        }
         self._router: Router[Operation] = Router()
         for operation in self.operations.values():
             self._router.add(operation.method, operation.template, operation)
         #: Error code → what its shape calls the message.
         self._message_keys = dict(_MESSAGE_KEYS)
+        #: Error code → HTTP status, as this service has it.
+        self._statuses: dict[str, int | None] = {}
         for name, spec in description["shapes"].items():
             if spec.get("exception"):
-                keys = [m for m in spec.get("members", {}) if m.lower() == "message"]
+                keys = [r.get("locationName", m) for m, r in spec.get("members", {}).items() if m.lower() == "message"]
                 self._message_keys[name] = keys[0] if keys else "message"
+                self._statuses[name] = (spec.get("error") or {}).get("httpStatusCode")
         self._with_type = {n for n, s in description["shapes"].items() if "Type" in s.get("members", {})}
 
     def find(self, request: Request) -> tuple[Operation, dict[str, str]]:
@@ -231,7 +268,8 @@ class RestJson:
             headers.append(("Retry-After", str(retry_after_s)))
         headers.append(("x-amzn-ErrorType", code))
         headers.append(_JSON)
-        return Response(error.http_status, headers, json.dumps(body, separators=(",", ":")).encode())
+        status = self._statuses.get(code) or error.http_status
+        return Response(status, headers, json.dumps(body, separators=(",", ":")).encode())
 
 
 def sentences(found: list[str]) -> str:

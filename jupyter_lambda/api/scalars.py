@@ -209,9 +209,16 @@ class BlobShape(Shape):
 
 
 class TimestampShape(Shape):
-    """Seconds since the epoch; in JSON a number (ISO 8601 is understood too)."""
+    """Seconds since the epoch; in JSON a number (ISO 8601 is understood too), or ISO 8601 where the shape says so."""
 
     kind = "timestamp"
+
+    def __init__(self, name: str, spec: Mapping[str, Any]) -> None:
+        super().__init__(name, spec)
+        self._iso8601 = spec.get("timestampFormat") == "iso8601"
+
+    def encode(self, value: Any) -> Any:
+        return datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if self._iso8601 else value
 
     def decode(self, value: Any) -> Any:
         if isinstance(value, (int, float)) and not isinstance(value, bool):
