@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from json.decoder import JSONDecodeError, scanstring
+from json.decoder import JSONDecodeError, scanstring  # type: ignore[attr-defined]  # typeshed lacks it
 from typing import Any, Literal
 
 #: Lists and objects inside one another, at most. Source: AWS's parser gives up at 1,000; Python's would before.

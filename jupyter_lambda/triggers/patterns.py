@@ -65,15 +65,10 @@ class EventPattern:
             InvalidEventPatternException: AWS's sentence: what is wrong, line and column.
         """
         try:
-            root = pattern_text.parse(text)
-            if root.kind != "object":
-                raise Mistake("Filter is not an object", root.at)
-            return cls(text, _object(root, (), [{}]))
+            return cls(text, _root(pattern_text.parse(text)))
         except Mistake as mistake:
-            where = pattern_text.place(text, mistake.at)
-            raise InvalidEventPatternException(
-                f"Event pattern is not valid. Reason: {mistake.why} at {where}"
-            ) from None
+            why = f"{mistake.why} at {pattern_text.place(text, mistake.at)}"
+            raise InvalidEventPatternException(f"Event pattern is not valid. Reason: {why}") from None
 
     def matches(self, event: Mapping[str, Any]) -> bool:
         """Whether an event (JSON values) is of this pattern."""
