@@ -9,6 +9,8 @@ from typing import Any, Protocol, Self
 
 from jupyter_lambda.engine.service import LambdaService
 
+from .sites.host import Sites
+
 log = logging.getLogger(__name__)
 
 
@@ -30,7 +32,9 @@ class Triggers:
 
     def __init__(self, service: LambdaService) -> None:
         self.service = service
-        self._parts: dict[str, Part] = {}
+        #: Function URLs and API Gateway's APIs.
+        self.sites = Sites(service)
+        self._parts: dict[str, Part] = {"sites": self.sites}
         self._started: list[tuple[str, Part]] = []
 
     async def __aenter__(self) -> Self:
