@@ -1,4 +1,4 @@
-"""Resource-based policies of functions: kept and returned as AWS does; access here is decided by credentials alone."""
+"""Resource-based policies of functions: kept here; what they allow is decided in ``triggers.permission``."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from jupyter_lambda.errors import (
+    InvalidParameterValueException,
     PolicyLengthExceededException,
     ResourceConflictException,
     ResourceNotFoundException,
 )
+from jupyter_lambda.model.arn import LATEST
 
 from .control import ControlPlane, check_revision, new_revision
 
@@ -24,12 +26,15 @@ async def add(
 
     Raises:
         ResourceNotFoundException: No such function or qualifier.
+        InvalidParameterValueException: The qualifier is $LATEST.
         ResourceConflictException: A statement of this Sid exists.
         PreconditionFailedException: ``revision_id`` is not the policy's.
         PolicyLengthExceededException: The policy would be too large.
     """
     async with plane.lock(name):
         plane.version(name, qualifier)
+        if qualifier == LATEST:
+            raise InvalidParameterValueException("We currently do not support adding policies for $LATEST.")
         arn = plane.account.function_arn(name, qualifier)
         policy = plane.service.store.functions.policy(arn)
         statements = list(policy["Statement"]) if policy else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,18 +12,11 @@ from jupyter_lambda.engine import policies
 from jupyter_lambda.engine.control import ControlPlane
 from jupyter_lambda.errors import InvalidParameterValueException
 
-WITHOUT_EFFECT = {
-    "AddPermission": {
-        "Principal": "the policy is kept and returned; who may call is decided by credentials alone",
-        "Action": "as Principal",
-        "SourceArn": "as Principal",
-        "SourceAccount": "as Principal",
-        "EventSourceToken": "as Principal",
-        "PrincipalOrgID": "as Principal",
-        "FunctionUrlAuthType": "as Principal",
-        "InvokedViaFunctionUrl": "as Principal",
-    }
-}
+#: ARNs that can be principals.
+_PRINCIPAL_ARN = re.compile(
+    r"arn:aws[a-z-]*:(?:iam|sts)::\d{12}:(?:root|(?:user|role|assumed-role|federated-user)/\S+)"
+)
+_SERVICES = (".amazonaws.com", ".amazon.com", ".amazonaws.com.cn")
 
 
 async def add_permission(call: Call) -> Mapping[str, Any]:
@@ -55,15 +49,19 @@ def _statement(plane: ControlPlane, name: str, qualifier: str | None, params: Ma
     shown: str | dict[str, str]
     if principal == "*":
         shown = "*"
-    elif principal.endswith((".amazonaws.com", ".amazon.com")):
+    elif principal.endswith(_SERVICES):
         shown = {"Service": principal}
     elif principal.isdecimal() and len(principal) == 12:
         shown = {"AWS": f"arn:{plane.account.partition}:iam::{principal}:root"}
-    elif principal.startswith("arn:"):
+    elif _PRINCIPAL_ARN.fullmatch(principal):
         shown = {"AWS": principal}
     else:
         raise InvalidParameterValueException(
             "The provided principal was invalid. Please check the principal and try again."
+        )
+    if "FunctionUrlAuthType" in params and params["Action"] != "lambda:InvokeFunctionUrl":
+        raise InvalidParameterValueException(
+            "FunctionUrlAuthType is only supported for lambda:InvokeFunctionUrl action"
         )
     statement: dict[str, Any] = {
         "Sid": params["StatementId"],
