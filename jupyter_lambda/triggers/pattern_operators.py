@@ -53,7 +53,7 @@ def operator(node: Node) -> Test:
             wanted = _string(argument, "equals-ignore-case match pattern must be a string").lower()
             return lambda value: isinstance(value, str) and value.lower() == wanted
         case "wildcard":
-            return _wildcard(_string(argument, "wildcard match pattern must be a string"), argument.at)
+            return _wildcard(_string(argument, "wildcard match pattern must be a string"), argument.end)
         case "numeric":
             return _numeric(argument)
         case "cidr":
@@ -119,7 +119,7 @@ def _wildcard(text: str, at: int) -> Test:
                 here += 1
                 sign = text[here : here + 1]
                 if sign not in ("*", "\\"):
-                    raise Mistake(f"Invalid escape character at pos {here - 1}", at)
+                    raise Mistake(f"Invalid escape character at pos {here}", at)
             parts.append(f"={sign}")
             star = False
         here += 1
@@ -171,7 +171,7 @@ def _numeric(argument: Node) -> Test:
         raise Mistake(f"Invalid member in numeric match: {shown}", items[0].at if items else argument.end)
     sign = items[0].value
     if sign not in _COMPARE:
-        raise Mistake(f"Unrecognized numeric range operator: {sign}", items[0].at)
+        raise Mistake(f"Unrecognized numeric range operator: {sign}", items[1].at if items[1:] else argument.end)
     bound = _bound(items, 1, "equals" if sign == "=" else sign, argument)
     compare = _COMPARE[sign]
     if len(items) == 2:
@@ -186,7 +186,7 @@ def _range(items: list[Node], above: Callable[[Any, float], bool], bottom: float
         raise Mistake(f"Bad value in numeric range: {items[2].value}", items[2].at)
     sign = items[2].value
     if sign not in ("<", "<="):
-        raise Mistake(f"Bad numeric range operator: {sign}", items[2].at)
+        raise Mistake(f"Bad numeric range operator: {sign}", items[2].end)
     top = _bound(items, 3, sign, argument)
     if len(items) > 4:
         raise Mistake("Too many terms in numeric range expression", items[4].at)
@@ -207,23 +207,34 @@ def _bound(items: list[Node], index: int, sign: str, argument: Node) -> float:
 
 
 def _cidr(argument: Node) -> Test:
+    """From the address before the slash to the last one of its network."""
     text = _string(argument, "prefix match pattern must be a string")
-    try:
-        network = ipaddress.ip_network(text, strict=False)
-    except ValueError:
-        network = None
-    if network is None or "/" not in text or not re.fullmatch(r"\d{1,3}", text.rpartition("/")[2]):
-        raise Mistake(f"Malformed CIDR, one '/' required, and an IP address before it: {text}", argument.at)
+    first, slash, bits = text.partition("/")
+    if not slash or "/" in bits:
+        raise Mistake("Malformed CIDR, one '/' required", None)
+    if not re.fullmatch(r"[+-]?\d{1,9}", bits):
+        raise Mistake("Malformed CIDR, mask bits must be an integer", None)
+    if int(bits) < 0:
+        raise Mistake("Malformed CIDR, mask bits must not be negative", None)
+    bottom = _address(first)
+    if bottom is None:
+        raise Mistake(f"Nonstandard IP address: {first}", None)
+    if int(bits) >= bottom.max_prefixlen:
+        raise Mistake(f"IPv{bottom.version} mask bits must be < {bottom.max_prefixlen}", None)
+    top = int(bottom) | ((1 << (bottom.max_prefixlen - int(bits))) - 1)
 
     def test(value: Any) -> bool:
-        if not isinstance(value, str):
-            return False
-        try:
-            return ipaddress.ip_address(value) in network
-        except ValueError:
-            return False
+        found = _address(value) if isinstance(value, str) else None
+        return found is not None and found.version == bottom.version and int(bottom) <= int(found) <= top
 
     return test
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None
 
 
 def _anything_but(argument: Node) -> Test:
@@ -243,17 +254,26 @@ def _anything_but(argument: Node) -> Test:
     return _none_of([literal(item) for item in items])
 
 
+#: What AWS says of an argument that is no text.
+_BUT_COMPLAINTS = {
+    "prefix": "prefix/suffix match pattern must be a string",
+    "suffix": "prefix/suffix match pattern must be a string",
+    "wildcard": "wildcard match pattern must be a string",
+    "equals-ignore-case": "Inside anything-but/equals-ignore-case list, number|start|null|boolean is not supported.",
+}
+
+
 def _anything_but_operator(argument: Node) -> Test:
     name, inner = single(argument, "Anything-But expression name not found")
-    if name not in ("prefix", "suffix", "equals-ignore-case", "wildcard"):
+    if name not in _BUT_COMPLAINTS:
         raise Mistake(f"Unsupported anything-but pattern: {name}", inner.at)
+    if inner.kind in ("object", "word"):
+        raise Mistake("Value of anything-but must be an array or single string/number value.", inner.at)
     items: list[Node] = inner.value if inner.kind == "list" else [inner]
-    complaint = f"Inside anything-but/{name} list, number|start|null|boolean is not supported."
     if not items:
         raise Mistake("Empty arrays are not allowed", inner.end)
     for item in items:
-        text = _string(item, complaint)
-        if not text and name in ("prefix", "suffix"):
+        if not _string(item, _BUT_COMPLAINTS[name]) and name in ("prefix", "suffix"):
             raise Mistake("Null prefix/suffix not allowed", item.at)
     return _none_of([operator(Node("object", [(name, item)], item.at, item.end)) for item in items])
 

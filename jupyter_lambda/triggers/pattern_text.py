@@ -25,9 +25,9 @@ _WORD = re.compile(r"[A-Za-z0-9_$.-]*")
 
 
 class Mistake(Exception):
-    """Something is wrong at a place of the text."""
+    """Something is wrong at a place of the text; for some mistakes AWS names none."""
 
-    def __init__(self, why: str, at: int) -> None:
+    def __init__(self, why: str, at: int | None) -> None:
         super().__init__(why)
         self.why = why
         self.at = at
@@ -54,7 +54,7 @@ def parse(text: str) -> Node:
     node = _value(text, _skip(text, 0), 0)
     end = _skip(text, node.end)
     if end < len(text):
-        raise Mistake(f"Unexpected character ('{text[end]}') after the end of the pattern", end + 1)
+        raise _unexpected(text, end, "the end of the pattern")
     return node
 
 
@@ -102,7 +102,7 @@ def _word(text: str, at: int) -> Node:
         raise Mistake(
             f"Unexpected character ('{text[at]}' (code {ord(text[at])})): expected a valid value (JSON String, Number, "
             "Array, Object or token 'null', 'true' or 'false')",
-            at + 1,
+            at,
         )
     raise Mistake(
         f"Unrecognized token '{word[:64]}': was expecting (JSON String, Number, Array, Object or token 'null', 'true' "
@@ -126,7 +126,7 @@ def _object(text: str, at: int, depth: int) -> Node:
         if members:
             here = _expect(text, here, ",", "a comma to separate Object entries")
         if text[here : here + 1] != '"':
-            raise Mistake("was expecting double-quote to start field name", here + 1)
+            raise _unexpected(text, here, "double-quote to start field name")
         name, here = _text(text, here)
         here = _expect(text, _skip(text, here), ":", "a colon to separate field name and value")
         node = _value(text, here, depth + 1)
@@ -150,6 +150,10 @@ def _list(text: str, at: int, depth: int) -> Node:
 def _expect(text: str, at: int, sign: str, what: str) -> int:
     if text[at : at + 1] == sign:
         return _skip(text, at + 1)
+    raise _unexpected(text, at, what)
+
+
+def _unexpected(text: str, at: int, what: str) -> Mistake:
     if at >= len(text):
-        raise Mistake("Unexpected end-of-input", at)
-    raise Mistake(f"Unexpected character ('{text[at]}' (code {ord(text[at])})): was expecting {what}", at + 1)
+        return Mistake("Unexpected end-of-input", at)
+    return Mistake(f"Unexpected character ('{text[at]}' (code {ord(text[at])})): was expecting {what}", at)

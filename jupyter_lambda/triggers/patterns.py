@@ -27,8 +27,8 @@ _RESERVED = frozenset(
     ("exactly", "prefix", "suffix", "anything-but", "numeric", "exists", "cidr", "equals-ignore-case", "wildcard")
 )
 
-#: Names from the event down to a field.
-Path = tuple[str, ...]
+#: Names from the event down to a field, joined by dots: a name with a dot in it is as good as two, as in Event Ruler.
+Path = str
 #: Which element of which lists a value was found in.
 _Membership = tuple[tuple[int, int], ...]
 
@@ -67,8 +67,8 @@ class EventPattern:
         try:
             return cls(text, _root(pattern_text.parse(text)))
         except Mistake as mistake:
-            why = f"{mistake.why} at {pattern_text.place(text, mistake.at)}"
-            raise InvalidEventPatternException(f"Event pattern is not valid. Reason: {why}") from None
+            where = "" if mistake.at is None else f"\n at {pattern_text.place(text, mistake.at)}"
+            raise InvalidEventPatternException(f"Event pattern is not valid. Reason: {mistake.why}{where}") from None
 
     def matches(self, event: Mapping[str, Any]) -> bool:
         """Whether an event (JSON values) is of this pattern."""
@@ -81,26 +81,26 @@ class EventPattern:
 def _root(node: Node) -> list[_Conjunction]:
     if node.kind != "object":
         raise Mistake("Filter is not an object", node.at)
-    return _object(node, (), [{}])
+    return _object(node, "", [{}])
 
 
-def _object(node: Node, path: Path, alternatives: list[_Conjunction]) -> list[_Conjunction]:
+def _object(node: Node, prefix: str, alternatives: list[_Conjunction]) -> list[_Conjunction]:
     """Every alternative so far, with the fields of one more object."""
     if not node.value:
         raise Mistake("Empty objects are not allowed", node.end)
     for name, value in node.value:
         if name == "$or" and _is_or(value):
             alternatives = [
-                one for choice in value.value for one in _object(choice, path, [dict(each) for each in alternatives])
+                one for choice in value.value for one in _object(choice, prefix, [dict(each) for each in alternatives])
             ]
             if len(alternatives) > COMBINATIONS_MAX:
                 raise Mistake(f"$or has more than {COMBINATIONS_MAX} rule combinations", value.end)
         elif value.kind == "object":
-            alternatives = _object(value, (*path, name), alternatives)
+            alternatives = _object(value, f"{prefix}{name}.", alternatives)
         elif value.kind == "list":
             field = _field(value)
             for one in alternatives:
-                one[(*path, name)] = field
+                one[prefix + name] = field
         else:
             raise Mistake(f'"{name}" must be an object or an array', value.at)
     return alternatives
@@ -145,7 +145,7 @@ def _met(fields: tuple[tuple[Path, _Field], ...], at: int, event: Any, membershi
         return True
     path, field = fields[at]
     found = False
-    for value, where in _values(event, path, 0, ()):
+    for value, where in _values(event, path, ()):
         found = True
         if field.accepts(value):
             merged = _merge(membership, where)
@@ -154,17 +154,22 @@ def _met(fields: tuple[tuple[Path, _Field], ...], at: int, event: Any, membershi
     return not found and field.absent and _met(fields, at + 1, event, membership)
 
 
-def _values(node: Any, path: Path, at: int, membership: _Membership) -> Iterator[tuple[Any, _Membership]]:
-    """The leaf values at a path; each element of a list is one."""
+def _values(node: Any, path: Path, membership: _Membership) -> Iterator[tuple[Any, _Membership]]:
+    """The leaf values at a path ("" where the node is at its end); each element of a list is one."""
     if isinstance(node, list):
-        inside = at < len(path)
         for index, item in enumerate(node):
-            yield from _values(item, path, at, (*membership, (id(node), index)) if inside else membership)
-    elif at == len(path):
-        if not isinstance(node, dict):
-            yield node, membership
-    elif isinstance(node, dict) and path[at] in node:
-        yield from _values(node[path[at]], path, at + 1, membership)
+            yield from _values(item, path, (*membership, (id(node), index)) if path else membership)
+    elif isinstance(node, dict):
+        if path in node and path:
+            yield from _values(node[path], "", membership)
+        dot = path.find(".")
+        while dot >= 0:
+            name = path[:dot]
+            if name in node:
+                yield from _values(node[name], path[dot + 1 :], membership)
+            dot = path.find(".", dot + 1)
+    elif not path:
+        yield node, membership
 
 
 def _merge(known: _Membership, more: _Membership) -> _Membership | None:

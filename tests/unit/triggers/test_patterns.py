@@ -177,7 +177,7 @@ def test_or_as_the_name_of_a_field():
         ('{"a": [{"anything-but": {"numeric": ["=", 1]}}]}', "Unsupported anything-but pattern: numeric"),
         ('{"a": [{"anything-but": {"prefix": ""}}]}', "Null prefix/suffix not allowed"),
         ('{"a": [{"wildcard": "a**b"}]}', "Consecutive wildcard characters at pos 2"),
-        ('{"a": [{"wildcard": "a\\\\b"}]}', "Invalid escape character at pos 1"),
+        ('{"a": [{"wildcard": "a\\\\b"}]}', "Invalid escape character at pos 2"),
         ('{"a": [{"cidr": "10.0.0.0"}]}', "Malformed CIDR, one '/' required"),
         ("{" + '"a":{' * 300 + "}" * 301, "Document nesting depth exceeds the maximum allowed"),
     ],
@@ -186,17 +186,80 @@ def test_what_is_wrong_is_said(text, why):
     assert reason(text).startswith(why)
 
 
-def test_the_place_is_told_as_aws_tells_it():
-    """Two answers of AWS, as their receivers published them."""
-    slug = '{ "detail-type": [ "Build Started" ], "detail": { "pipeline": { "slug": "some-pipeline" } } }'
-    assert reason(slug).startswith('"slug" must be an object or an array at [Source: (String)"{ "detail-type"')
-    source = (
-        '{"detail-type":["Object Created"],"source":"aws.s3","detail":{"bucket":"sabi-test-bucket",'
-        '"object":{"key":[{"prefix":"reach-query"},{"suffix":".json"}]}}}'
-    )
-    assert reason(source) == (
-        f'"source" must be an object or an array at [Source: (String)"{source}"; line: 1, column: 45]'
-    )
+@pytest.mark.parametrize(
+    ("pattern", "why", "column"),
+    [
+        ('{"int": 42}', '"int" must be an object or an array', 11),
+        ('{"string": "my-value"}', '"string" must be an object or an array', 13),
+        ('{"resources": []}', "Empty arrays are not allowed", 17),
+        ('{"detail": {"equal": [{"NUMERIC": ["=", 5]}]}}', "Unrecognized match type NUMERIC", 36),
+        ('{"my_key": [{"EXISTS": true}]}', "Unrecognized match type EXISTS", 28),
+        ('{"detail": {"c-count": [{"numeric": [">", 0, ">", 0]}]}}', "Bad numeric range operator: >", 49),
+        ('{"detail": {"c-count": [{"numeric": [">", 0, "<"]}]}}', "Value of < must be numeric", 50),
+        ('{"EventBusArn": [{"wildcard": 123}]}', "wildcard match pattern must be a string", 34),
+        ('{"time": [{"prefix": ["2022-07-13"]}]}', "prefix match pattern must be a string", 23),
+        ('{"FileName": [{"suffix": 123}]}', "suffix match pattern must be a string", 29),
+        (
+            '{"detail": {"state": [{"anything-but": {"equals-ignore-case": 123}}]}}',
+            "Inside anything-but/equals-ignore-case list, number|start|null|boolean is not supported.",
+            66,
+        ),
+        (
+            '{"detail": {"state": [{"anything-but": {"prefix": 123}}]}}',
+            "prefix/suffix match pattern must be a string",
+            54,
+        ),
+        (
+            '{"detail": {"FileName": [{"anything-but": {"prefix": {"equals-ignore-case": "file"}}}]}}',
+            "Value of anything-but must be an array or single string/number value.",
+            55,
+        ),
+        (
+            "{'bad': 'quotation'}",
+            "Unexpected character (''' (code 39)): was expecting double-quote to start field name",
+            2,
+        ),
+        ('["not", "a", "dict"]', "Filter is not an object", 2),
+        (
+            '{"not": closed mark"',
+            (
+                "Unrecognized token 'closed': was expecting (JSON String, Number, Array, Object or token 'null', 'true' or "
+                "'false')"
+            ),
+            15,
+        ),
+        (
+            '{"detail-type":["Object Created"],"source":"aws.s3","detail":{"bucket":"sabi-test-bucket"}}',
+            '"source" must be an object or an array',
+            45,
+        ),
+    ],
+)
+def test_the_place_is_told_as_aws_tells_it(pattern, why, column):
+    """Recorded answers of AWS to PutRule and TestEventPattern."""
+    assert reason(pattern) == f'{why}\n at [Source: (String)"{pattern}"; line: 1, column: {column}]'
+
+
+@pytest.mark.parametrize(
+    ("cidr", "why"),
+    [
+        ("bad-filter", "Malformed CIDR, one '/' required"),
+        ("10.0.0.0/xx", "Malformed CIDR, mask bits must be an integer"),
+        ("xx.11.xx/8", "Nonstandard IP address: xx.11.xx"),
+        ("xxxx:db8:1234:1a00::/64", "Nonstandard IP address: xxxx:db8:1234:1a00::"),
+        ("10.0.0.0/32", "IPv4 mask bits must be < 32"),
+    ],
+)
+def test_of_networks_aws_tells_no_place(cidr, why):
+    """Recorded answers of AWS."""
+    assert reason(json.dumps({"ip": [{"cidr": cidr}]})) == why
+
+
+def test_a_dot_in_a_name_is_as_good_as_two_names():
+    """Recorded answers of AWS: both match."""
+    assert matches({"detail.c-count": [5]})
+    assert matches({"detail": {"c-count": [5]}}, {"detail.c-count": 5})
+    assert not matches({"detail.c-count": [6]})
 
 
 def test_or_has_a_limit():
