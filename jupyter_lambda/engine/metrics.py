@@ -37,7 +37,10 @@ UNITS = {
     "AsyncEventsDropped": "Count",
     "DeadLetterErrors": "Count",
     "DestinationDeliveryFailures": "Count",
+    "IteratorAge": "Milliseconds",
 }
+#: Dimension of event source mapping metrics.
+MAPPING = "EventSourceMappingUUID"
 #: Functions that have totals of their own; the others share those of ``OTHER``, which is no function's name.
 TOTALS_MAX = 100
 OTHER = "*other*"
@@ -180,6 +183,11 @@ class Metrics:
         """What provisioned environments took, used or not; charged apart."""
         key = MetricKey(OWN, PROVISIONED_GB_S, ((FUNCTION, function_name),), "None")
         self._put(key, int(self._clock()) // 60, StatisticSet.of(gb_s))
+
+    def mapping(self, name: str, mapping_uuid: str, value: float) -> None:
+        """So many events of an event source mapping."""
+        key = MetricKey(LAMBDA, name, ((MAPPING, mapping_uuid),), "Count")
+        self._put(key, int(self._clock()) // 60, StatisticSet.of(value))
 
     def sample(self, name: str, function_name: str, value: float, *, resource: str | None = None) -> None:
         """One value of a metric: of the function, of its version or alias where one is named, and of the account."""

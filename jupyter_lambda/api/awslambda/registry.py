@@ -18,6 +18,7 @@ from . import (
     invoke_configs,
     layers,
     management,
+    mappings,
     policies,
     tags,
     versions,
@@ -35,6 +36,7 @@ MODULES: tuple[ModuleType, ...] = (
     policies,
     account,
     management,
+    mappings,
 )
 _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 

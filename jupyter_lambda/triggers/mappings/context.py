@@ -1,0 +1,179 @@
+"""What a poller is given: the cloud, its mapping, and ways to invoke, wait, filter and tell how it goes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from jupyter_lambda.engine.service import LambdaService
+from jupyter_lambda.errors import LambdaError, ResourceNotFoundException, TooManyRequestsException
+from jupyter_lambda.model.arn import FunctionName
+from jupyter_lambda.model.function import FunctionVersion
+from jupyter_lambda.model.invocation import Invocation, InvocationResult
+from jupyter_lambda.model.mapping import CALL_FAILED, OK, EventSourceMapping
+from jupyter_lambda.store.mappings import Mappings as Rows
+
+from .backoff import Backoff
+from .counts import FAILED, Counts
+from .filters import Filters
+
+log = logging.getLogger(__name__)
+
+#: Seconds between attempts where the function is throttled or the engine can't run it: first, and longest.
+THROTTLE_FIRST_S, THROTTLE_LONGEST_S = 0.2, 30.0
+
+
+class Cloud(Protocol):
+    """Where sources and destinations live."""
+
+    def available(self) -> str | None:
+        """None, or why there is no cloud."""
+
+    async def call(self, service: str, operation: str, params: Mapping[str, Any]) -> dict[str, Any]:
+        """One operation of AWS; raises botocore's ClientError and what else can go wrong on the way."""
+
+
+class Stopped(Exception):
+    """The poller is to stop, and what it was doing counts as not done."""
+
+
+class SourceProblem(Exception):
+    """The source can't be read now; the message says why, for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one invocation that reached the function."""
+
+    request_id: str
+    #: None or "Unhandled".
+    function_error: str | None
+    payload: bytes
+    executed_version: str
+
+    @property
+    def ok(self) -> bool:
+        """The function answered."""
+        return self.function_error is None
+
+
+class Context:
+    """One mapping's, from one start of its poller to the end."""
+
+    def __init__(
+        self,
+        mapping: EventSourceMapping,
+        *,
+        service: LambdaService,
+        rows: Rows,
+        cloud: Cloud,
+        counts: Counts,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.mapping = mapping
+        self.options = mapping.options
+        self.rows = rows
+        self.cloud = cloud
+        self.counts = counts
+        self.clock = clock
+        self.filters = Filters(mapping.kind, mapping.options.filters)
+        #: Set once the poller is to finish what it has in flight and return.
+        self.stopping = asyncio.Event()
+        self._service = service
+
+    @property
+    def function_arn(self) -> str:
+        """As invocation records name it."""
+        return self._service.account.function_arn(self.mapping.function_name, self.mapping.qualifier)
+
+    @property
+    def region(self) -> str:
+        """Of the events."""
+        return self._service.account.region
+
+    def check_cloud(self) -> None:
+        """Raises SourceProblem where there is no cloud, saying what to do."""
+        why = self.cloud.available()
+        if why is not None:
+            raise SourceProblem(why)
+
+    def role(self) -> str:
+        """The function's execution role; "" where the function is gone."""
+        try:
+            return self._version().role
+        except ResourceNotFoundException:
+            return ""
+
+    async def invoke(self, payload: bytes, count: int) -> Outcome:
+        """Invoke the function; throttles and failures of the engine are waited out, without end.
+
+        Args:
+            payload: The event, at most 6 MB.
+            count: Records in it.
+        Raises:
+            Stopped: The poller is to stop and the function was not reached.
+        """
+        backoff = Backoff(THROTTLE_FIRST_S, THROTTLE_LONGEST_S)
+        while True:
+            try:
+                result = await self._invoke(payload)
+            except LambdaError as error:
+                if self._service.draining:
+                    raise Stopped from None
+                self.tell(_problem(error))
+                await self.pause(backoff.next_s())
+            else:
+                self.counts.batch(count)
+                if result.function_error is not None:
+                    self.counts.add(FAILED, count)
+                record = result.record
+                return Outcome(record.request_id, result.function_error, result.payload, result.executed_version)
+
+    async def pause(self, seconds: float) -> None:
+        """Wait.
+
+        Raises:
+            Stopped: The poller is to stop.
+        """
+        if not self.stopping.is_set():
+            try:
+                async with asyncio.timeout(seconds):
+                    await self.stopping.wait()
+            except TimeoutError:
+                return
+        raise Stopped
+
+    def tell(self, result: str) -> None:
+        """LastProcessingResult."""
+        self.rows.result(self.mapping.uuid, result)
+
+    def told(self, *, ok: bool) -> None:
+        """LastProcessingResult after a batch that the function got."""
+        self.tell(OK if ok else CALL_FAILED)
+
+    async def _invoke(self, payload: bytes) -> InvocationResult:
+        version = self._version()
+        invocation = Invocation(
+            request_id=str(uuid.uuid4()),
+            function_name=version.name,
+            version=version.version,
+            invoked_arn=self.function_arn,
+            payload=payload,
+            source=self.mapping.trigger,
+            received_s=self.clock(),
+        )
+        return await self._service.invoke(invocation, version)
+
+    def _version(self) -> FunctionVersion:
+        return self._service.resolve(FunctionName(self.mapping.function_name), self.mapping.qualifier)
+
+
+def _problem(error: LambdaError) -> str:
+    if isinstance(error, TooManyRequestsException):
+        return f"PROBLEM: Function call was throttled ({error.reason}); trying again"
+    return f"PROBLEM: {error.message}"
