@@ -16,6 +16,7 @@ from traitlets.config import Configurable
 from .model import limits
 
 _REGION = re.compile(r"[a-z]{2}(?:-[a-z]+)+-\d")
+_URL = re.compile(r"https?://[^\s/?#@]+(?:/[^\s?#]*)?")
 _ACCESS_KEY = re.compile(r"[A-Z0-9]{16,128}")
 
 
@@ -243,6 +244,35 @@ class LambdaEngine(Configurable):
         help="Actions that functions may call with their own credentials; * at the end matches any rest. Default: "
         "invoke, read and publish metrics, so that one function can call another but none can change any.",
     ).tag(config=True)
+    cloud = CaselessStrEnum(
+        ["auto", "embedded", "endpoint", "aws", "none"],
+        default_value="auto",
+        help="Where S3, SQS, SNS, Kinesis, DynamoDB and their like live, which fire functions and which functions use. "
+        "embedded: a server that the engine starts when something first needs it and stops with itself (pip install "
+        "jupyter-lambda[cloud]). endpoint: at aws_endpoint_url. aws: at AWS, by aws_profile. none: nowhere. Default "
+        "auto: aws_endpoint_url or aws_profile where one is set, else embedded where a server is installed, else none.",
+    ).tag(config=True)
+    cloud_server = CaselessStrEnum(
+        ["auto", "ministack", "moto"],
+        default_value="auto",
+        help="The server of the embedded cloud. ministack keeps its data in the state directory; moto forgets at stop. "
+        "Default auto: the first of them that is installed; docs/cloud.md compares them.",
+    ).tag(config=True)
+    aws_endpoint_url = Unicode(
+        "",
+        help="Address of a server that speaks S3, SQS and so on, e.g. http://127.0.0.1:4566, for cloud = endpoint. Its "
+        "keys come from aws_profile or AWS's variables in the engine's environment. Default empty: none.",
+    ).tag(config=True)
+    aws_profile = Unicode(
+        "",
+        help="Profile in AWS's own configuration whose keys the engine uses for cloud = aws (region and account_id "
+        "must be the real ones). Default empty: with cloud = aws, AWS's default credentials.",
+    ).tag(config=True)
+    aws_for_functions = Bool(
+        False,
+        help="Whether functions may use AWS through the engine with the keys of aws_profile, within "
+        "function_permissions; only for cloud = aws. Default False: they are the owner's own keys.",
+    ).tag(config=True)
     allowed_hosts = List(
         Unicode(),
         help="Host names, besides loopback's, under which the endpoint may be addressed (the Host header). Default "
@@ -252,6 +282,10 @@ class LambdaEngine(Configurable):
     @validate("region")
     def _valid_region(self, proposal: dict[str, Any]) -> str:
         return _matching(proposal, _REGION, "an AWS region such as eu-central-1")
+
+    @validate("aws_endpoint_url")
+    def _valid_endpoint_url(self, proposal: dict[str, Any]) -> str:
+        return str(proposal["value"]) and _matching(proposal, _URL, "an address such as http://127.0.0.1:4566")
 
     @validate("account_id")
     def _valid_account_id(self, proposal: dict[str, Any]) -> str:

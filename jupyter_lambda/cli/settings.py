@@ -42,6 +42,11 @@ _SAME = (
     "ledger_max_records",
     "log_cap_mb",
     "state_cap_mb",
+    "cloud",
+    "cloud_server",
+    "aws_endpoint_url",
+    "aws_profile",
+    "aws_for_functions",
 )
 
 

@@ -78,5 +78,15 @@ class EngineSettings:
         "logs:Describe*",
         "logs:GetLogEvents",
     )
+    #: Where S3, SQS and their like live: "auto", "embedded", "endpoint", "aws" or "none".
+    cloud: str = "auto"
+    #: Server of the embedded cloud: "auto", "ministack" or "moto".
+    cloud_server: str = "auto"
+    #: For "endpoint".
+    aws_endpoint_url: str = ""
+    #: Whose keys an endpoint or AWS gets; "": those of the environment.
+    aws_profile: str = ""
+    #: Whether functions may use AWS with these keys.
+    aws_for_functions: bool = False
     #: Host names, besides loopback's, under which the endpoint may be addressed.
     allowed_hosts: tuple[str, ...] = ()

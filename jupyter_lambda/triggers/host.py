@@ -9,6 +9,8 @@ from typing import Any, Protocol, Self
 
 from jupyter_lambda.engine.service import LambdaService
 
+from .cloud.host import Cloud, CloudSettings
+from .mappings.host import Mappings
 from .sites.host import Sites
 
 log = logging.getLogger(__name__)
@@ -32,9 +34,15 @@ class Triggers:
 
     def __init__(self, service: LambdaService) -> None:
         self.service = service
+        settings = service.settings
+        homes = CloudSettings(settings.cloud, settings.cloud_server, settings.aws_endpoint_url, settings.aws_profile)
+        #: Where S3, SQS, SNS, Kinesis, DynamoDB … live.
+        self.cloud = Cloud(homes, settings.account, service.store.state_dir)
         #: Function URLs and API Gateway's APIs.
         self.sites = Sites(service)
-        self._parts: dict[str, Part] = {"sites": self.sites}
+        #: Event source mappings: Kinesis, DynamoDB Streams, SQS.
+        self.mappings = Mappings(service, service.store.mappings, self.cloud)
+        self._parts: dict[str, Part] = {"cloud": self.cloud, "sites": self.sites, "mappings": self.mappings}
         self._started: list[tuple[str, Part]] = []
 
     async def __aenter__(self) -> Self:
