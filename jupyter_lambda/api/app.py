@@ -38,6 +38,7 @@ from .hosts import Hosts
 from .ids import request_ids
 from .permissions import Permissions
 from .rest_json import Operation, RestJson
+from .runs import RunRoutes
 from .services import SIGNING_NAMES, Services
 from .sigv4 import EMPTY_SHA256, Verifier
 
@@ -83,6 +84,7 @@ class App:
             service.credentials, service.settings.account.region, SIGNING_NAMES | {self._lambda.signing_name}
         )
         self._admin = Admin(service, triggers)
+        self._runs = RunRoutes(service)
         self._services = Services(self._plane, triggers)
         #: Signing name of a kind of site → what verifies the requests to it.
         self._site_verifiers: dict[str, Verifier[Credential]] = {}
@@ -128,7 +130,11 @@ class App:
         request.path, sent = normal_path(request.path), request.path
         if request.path.startswith(PREFIX):
             if caller.function_name is not None:
-                raise AccessDeniedException(f"{caller.principal} may not use the engine's own routes.")
+                if not RunRoutes.serves(request.path):
+                    raise AccessDeniedException(f"{caller.principal} may not use the engine's own routes.")
+                return await self._runs.take(request, caller.function_name, _headers(request_id))
+            if RunRoutes.serves(request.path):
+                return await self._runs.handle(request, _headers(request_id))
             return await self._admin.handle(request, _headers(request_id))
         return await self._call(request, request_id, caller, self._route(request, sent))
 

@@ -93,5 +93,6 @@ def report(store: Store, cap_mb: int) -> dict[str, object]:
         "logs_mb": round(usage.logs / _MB, 1),
         "packages_mb": round(usage.packages / _MB, 1),
         "database_mb": round(usage.database / _MB, 1),
+        "runs_mb": round(usage.runs / _MB, 1),
         "problem": problem(store, cap_mb),
     }

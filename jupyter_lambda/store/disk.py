@@ -1,15 +1,16 @@
 """What the state directory takes, and what of it goes when that is more than it may.
 
-The oldest segments of logs go first, of deleted functions before all others; then dead events. Packages that nothing
-uses go anyway (``Packages.collect``), and the ledger has a limit of its own. What was accepted and has not run, code,
-configuration and sums never go: where they alone are too much, ``Usage.excess_bytes`` says so.
+The oldest segments of logs go first, of deleted functions before all others; then the oldest runs of notebooks, then
+dead events. Packages that nothing uses go anyway (``Packages.collect``), and the ledger has a limit of its own. What
+was accepted and has not run, code, configuration and sums never go: where they alone are too much,
+``Usage.excess_bytes`` says so.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
@@ -19,6 +20,7 @@ from .events import EventQueue
 from .logs import Logs
 from .logwriter import directory_name
 from .packages import Packages
+from .runs import Runs
 
 #: Share of the cap that is left free once something had to go, so that it need not go piece by piece.
 SLACK = 0.05
@@ -36,11 +38,13 @@ class Usage:
     database: int
     #: The most it may be; 0: not limited.
     cap: int = 0
+    #: What runs of notebooks left behind.
+    runs: int = 0
 
     @property
     def total(self) -> int:
         """All together."""
-        return self.logs + self.packages + self.database
+        return self.logs + self.packages + self.database + self.runs
 
     @property
     def excess_bytes(self) -> int:
@@ -69,6 +73,7 @@ class Disk:
         logs: Logs,
         events: EventQueue,
         exists: Callable[[str], bool],
+        runs: Runs,
     ) -> None:
         self._state_dir = state_dir
         self._database = database
@@ -76,6 +81,9 @@ class Disk:
         self._logs = logs
         self._events = events
         self._exists = exists
+        self._runs = runs
+        #: Request ids of invocations that run now: what their runs have left so far stays. Set by the engine.
+        self.busy: Callable[[], Collection[str]] = tuple
         #: As measured last; None: not yet.
         self.usage: Usage | None = None
 
@@ -88,15 +96,18 @@ class Disk:
             StoreError: The database can't be written.
             OSError: The directory can't be read.
         """
-        segments, packages = await asyncio.to_thread(lambda: (self._segments(), self._packages.size_bytes()))
+        segments, packages, runs = await asyncio.to_thread(
+            lambda: (self._segments(), self._packages.size_bytes(), self._runs.size_bytes())
+        )
         logs, database = sum(segment.size_bytes for segment in segments), self._database_bytes()
-        usage = Usage(logs, packages, database, cap_bytes)
+        usage = Usage(logs, packages, database, cap_bytes, runs)
         if usage.excess_bytes:
             goal = usage.total - int(cap_bytes * (1 - SLACK))
             freed = await self._drop_logs(segments, goal)
-            if freed < goal:
-                await self._drop_dead(goal - freed)
-            usage = Usage(logs - freed, packages, self._database_bytes(), cap_bytes)
+            dropped = await self._runs.drop(goal - freed, self.busy()) if freed < goal else 0
+            if freed + dropped < goal:
+                await self._drop_dead(goal - freed - dropped)
+            usage = Usage(logs - freed, packages, self._database_bytes(), cap_bytes, runs - dropped)
         self.usage = usage
         return usage
 

@@ -14,17 +14,20 @@ from .database import Database
 from .disk import Disk
 from .events import EventQueue
 from .functions import Functions
+from .http import HttpApis
 from .imports import Imports
 from .ledger import RECORDS_MAX, Ledger
 from .lock import StateLock
 from .logs import CAP_BYTES, Logs
+from .mappings import Mappings
 from .metrics import Metrics
 from .packages import Packages
 from .retention import LogRetention
+from .runs import Runs
 
 
 class Store:
-    """Functions, asynchronous events, ledger, packages and logs of one state directory.
+    """Functions, asynchronous events, ledger, packages, logs and runs of notebooks of one state directory.
 
     Reads are synchronous and take microseconds; writes are awaited and return once they are on disk.
     """
@@ -49,10 +52,13 @@ class Store:
         self.imports = Imports(database)
         self.ledger = Ledger(database, records_max)
         self.metrics = Metrics(database)
+        self.http_apis = HttpApis(database)
+        self.mappings = Mappings(database)
         self.retention = LogRetention(database)
         self.events = EventQueue(database, self.ledger, clock)
         self.packages = packages
         self.logs = Logs(lock.state_dir / "logs", clock=clock, cap_bytes=log_cap_bytes)
+        self.runs = Runs(lock.state_dir / "runs")
         self.disk = Disk(
             lock.state_dir,
             database,
@@ -60,6 +66,7 @@ class Store:
             self.logs,
             self.events,
             lambda name: self.functions.get(name) is not None,
+            self.runs,
         )
         self._lock = lock
         self._database = database

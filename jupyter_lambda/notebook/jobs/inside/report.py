@@ -1,0 +1,19 @@
+"""The executed notebook as a page, where nbconvert is installed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def page(notebook: Any, title: str) -> tuple[str | None, str]:
+    """HTML and ""; or None and why there is none."""
+    try:
+        from nbconvert import HTMLExporter
+    except ImportError as exc:
+        return None, f"no HTML: this Python has no nbconvert ({exc})"
+    try:
+        exporter = HTMLExporter(embed_images=True)  # type: ignore[no-untyped-call]
+        html, _ = exporter.from_notebook_node(notebook, resources={"metadata": {"name": title}})
+    except Exception as exc:  # noqa: BLE001 - whatever a template or an output of the notebook makes it raise
+        return None, f"no HTML: nbconvert failed: {type(exc).__name__}: {exc}"
+    return str(html), ""
