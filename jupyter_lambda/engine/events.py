@@ -14,7 +14,7 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -86,6 +86,12 @@ class EventWorker:
         finally:
             self._pace.came()
         self._metrics.event_received(event.function_name, event.enqueued_s)
+        self._wake.set()
+
+    def entered(self, events: Sequence[AsyncEvent]) -> None:
+        """Events were committed together with what belongs to them (see ``EventQueue.enter``)."""
+        for event in events:
+            self._metrics.event_received(event.function_name, event.enqueued_s)
         self._wake.set()
 
     async def stop(self, timeout_s: float) -> None:

@@ -229,6 +229,11 @@ class LambdaService:
         self._refuse_while_draining()
         await self._events.enqueue(event)
 
+    def entered(self, events: Sequence[AsyncEvent]) -> None:
+        """Asynchronous invocations were put into the queue by ``store.events.enter``, and are committed."""
+        self.store.events.entered(len(events))
+        self._events.entered(events)
+
     async def _run_event(self, invocation: Invocation, version: FunctionVersion, attempt: int) -> InvocationResult:
         return await self._invoker.run(invocation, version, attempt=attempt)
 

@@ -102,6 +102,20 @@ class EventQueue:
                 f"An event with the request id {event.request_id} is queued already"
             ) from exc
 
+    def enter(self, connection: sqlite3.Connection, events: Sequence[AsyncEvent]) -> None:
+        """Add events in somebody else's transaction, a job of ``Database.write``: both are on disk, or neither is.
+
+        ``entered`` must follow from the job's ``then``.
+
+        Raises:
+            sqlite3.IntegrityError: An event of the same request id is in the queue.
+        """
+        insert_rows(connection, _TABLE, [_row(event) for event in events])
+
+    def entered(self, count: int) -> None:
+        """So many events of ``enter`` are committed."""
+        self._depth["waiting"] += count
+
     # ── the worker ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def lease(self, now_s: float, limit: int, lease_s: float) -> list[AsyncEvent]:
