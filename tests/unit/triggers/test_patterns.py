@@ -40,6 +40,11 @@ def matches(pattern: object, event: dict = EC2) -> bool:
     return EventPattern.parse(json.dumps(pattern)).matches(event)
 
 
+CLOSED = (
+    "Unrecognized token 'closed': was expecting (JSON String, Number, Array, Object or token 'null', 'true' or 'false')"
+)
+
+
 def reason(text: str) -> str:
     with pytest.raises(InvalidEventPatternException) as caught:
         EventPattern.parse(text)
@@ -222,10 +227,7 @@ def test_what_is_wrong_is_said(text, why):
         ('["not", "a", "dict"]', "Filter is not an object", 2),
         (
             '{"not": closed mark"',
-            (
-                "Unrecognized token 'closed': was expecting (JSON String, Number, Array, Object or token 'null', 'true' or "
-                "'false')"
-            ),
+            CLOSED,
             15,
         ),
         (
