@@ -7,15 +7,18 @@ once, in a coroutine, or later by itself; only a coroutine costs a task.
 
 from __future__ import annotations
 
+from .body import BrokenBody, IncomingBody
 from .connection import MAX_HEADER_BYTES, Connection
 from .message import DirectHandler, Handler, Request, Response, encode_head
 from .server import Server
 
 __all__ = [
     "MAX_HEADER_BYTES",
+    "BrokenBody",
     "Connection",
     "DirectHandler",
     "Handler",
+    "IncomingBody",
     "Request",
     "Response",
     "Server",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 import httptools
 
+from .body import STREAM_MAX_BYTES, IncomingBody
 from .message import Request, Response, encode_head
 
 if TYPE_CHECKING:
@@ -50,8 +51,10 @@ class Connection(asyncio.Protocol):
         #: The request that is being answered, and whether the connection may go on after it.
         self._current: Request | None = None
         self._keep_alive = True
-        #: Drives the coroutine that answers, while there is one.
+        #: Drives the coroutines that answer: one for all of them, as making one costs more than most answers.
         self.task: asyncio.Task[None] | None = None
+        #: Takes the next of them, while the task has none.
+        self._handed: asyncio.Future[Awaitable[Response]] | None = None
         self._drained: asyncio.Future[None] | None = None
         self._reading = True
         #: Nothing more is read from this client.
@@ -61,6 +64,8 @@ class Connection(asyncio.Protocol):
         #: Bytes since the last message ended, up to and with the read that is being parsed.
         self._fed_bytes = 0
         self._in_message = False
+        #: The body of the request that has come in part and is being answered already.
+        self._incoming: IncomingBody | None = None
         self._reset()
 
     def _reset(self) -> None:
@@ -93,9 +98,13 @@ class Connection(asyncio.Protocol):
         self._server.connections.discard(self)
         self._server.stalling.pop(self, None)
         self._waiting.clear()
-        if self.task is None:
+        if not self._driven:
             self._current = None
+            if self._handed is not None:
+                self._handed.cancel()
         self._wake_writer()
+        if self._incoming is not None:
+            self._incoming.fail()
         if self._server.closing:
             self._server.went_idle()
 
@@ -107,7 +116,7 @@ class Connection(asyncio.Protocol):
         """The client has caught up."""
         self._wake_writer()
         self._drained = None
-        if self._waiting and self._current is None and self.task is None:
+        if self._waiting and self._current is None and not self._driven:
             self._serve()
 
     def _wake_writer(self) -> None:
@@ -139,7 +148,7 @@ class Connection(asyncio.Protocol):
                 self._fail(400, "bad request")
         except httptools.HttpParserError as exc:
             self._fail(400, f"malformed HTTP request: {exc}")
-        if self._waiting and self._current is None and self.task is None:
+        if self._waiting and self._current is None and not self._driven:
             self._serve()
 
     # --- httptools callbacks
@@ -170,14 +179,25 @@ class Connection(asyncio.Protocol):
     def on_body(self, body: bytes) -> None:
         """A part of the body."""
         self._body_bytes += len(body)
-        if self._body_bytes > self._server.max_body_bytes:
-            raise BadRequest(413, f"the request body is larger than {self._server.max_body_bytes} bytes")
-        self._body.append(body)
+        most_bytes = self._server.max_body_bytes if self._incoming is None else STREAM_MAX_BYTES
+        if self._body_bytes > most_bytes:
+            raise BadRequest(413, f"the request body is larger than {most_bytes} bytes")
+        if self._incoming is None:
+            self._body.append(body)
+        else:
+            self._incoming.feed(body)
 
     def on_message_complete(self) -> None:
         """A request is whole."""
         self._in_message = False
         self._fed_bytes = 0
+        incoming = self._incoming
+        if incoming is not None:
+            self._incoming = None
+            incoming.end()
+            if incoming.discarding:
+                self.close()
+            return
         parser, parts = self._parser, self._body
         method = parser.get_method()
         path, _, query = self._url.decode("latin-1").partition("?")
@@ -216,12 +236,42 @@ class Connection(asyncio.Protocol):
         if self._checked:
             return
         self._checked = True
+        streams = self._server.streams
+        streamed = (
+            streams is not None and not self.answering and streams(self._parser.get_method(), self._url, self._headers)
+        )
+        most_bytes = STREAM_MAX_BYTES if streamed else self._server.max_body_bytes
+        expects_continue = False
         for name, value in self._headers:
             lower = name.lower()
-            if lower == b"content-length" and value.isdigit() and int(value) > self._server.max_body_bytes:
-                raise BadRequest(413, f"the request body is larger than {self._server.max_body_bytes} bytes")
-            if lower == b"expect" and value.lower() == b"100-continue" and self._transport and not self.answering:
-                self._transport.write(_CONTINUE)
+            if lower == b"content-length" and value.isdigit() and int(value) > most_bytes:
+                raise BadRequest(413, f"the request body is larger than {most_bytes} bytes")
+            if lower == b"expect" and value.lower() == b"100-continue":
+                expects_continue = True
+        if streamed:
+            self._begin_stream(expects_continue)
+        elif expects_continue and self._transport and not self.answering:
+            self._transport.write(_CONTINUE)
+
+    def _begin_stream(self, expects_continue: bool) -> None:
+        """Hand on the request whose body is still to come."""
+        assert self._transport is not None
+        incoming = IncomingBody(self._transport, expects_continue=expects_continue, flowing=self._flows)
+        parts, self._body = self._body, []
+        for part in parts:
+            incoming.feed(part)
+        path, _, query = self._url.decode("latin-1").partition("?")
+        method = self._parser.get_method().decode("latin-1")
+        request = Request(method, path, query, self._headers, b"", self.peer, self, self._trailers, incoming)
+        self._waiting.append((request, self._parser.should_keep_alive()))
+        self._incoming = incoming
+
+    def _flows(self, flowing: bool) -> None:
+        """A client that is made to wait does not stall."""
+        if flowing:
+            self._server.watch(self)
+        else:
+            self._server.stalling.pop(self, None)
 
     # --- serving
 
@@ -235,11 +285,21 @@ class Connection(asyncio.Protocol):
         """True while a request of this connection is being answered or has come in part."""
         return self.answering or self._in_message
 
+    @property
+    def _driven(self) -> bool:
+        """True while the task answers."""
+        return self.task is not None and self._handed is None
+
     def _serve(self) -> None:
         """Begin with what waits; nothing is being answered now."""
         made = self._begin()
-        if made is not None:
-            self.task = self._loop.create_task(self._wait(made))
+        if made is None:
+            return
+        handed, self._handed = self._handed, None
+        if handed is None:
+            self.task = self._loop.create_task(self._drive(made))
+        else:
+            handed.set_result(made)
 
     def _begin(self) -> Awaitable[Response] | None:
         """Answer the requests that can be answered at once; the first that can't is returned, if it takes a task."""
@@ -259,7 +319,20 @@ class Connection(asyncio.Protocol):
             self._write(made)
         return None
 
+    async def _drive(self, made: Awaitable[Response]) -> None:
+        """Answer for as long as the connection lasts."""
+        try:
+            while True:
+                await self._wait(made)
+                if self.closed:
+                    return
+                self._handed = self._loop.create_future()
+                made = await self._handed
+        finally:
+            self.task = self._handed = None
+
     async def _wait(self, made: Awaitable[Response] | None) -> None:
+        """Answer this request, and those that came meanwhile."""
         request = self._current
         try:
             while made is not None and request is not None:
@@ -277,7 +350,6 @@ class Connection(asyncio.Protocol):
                 made = self._begin()
                 request = self._current
         finally:
-            self.task = None
             if made is not None:
                 self._current = None  # cancelled: the server closes, or something tore the task down
                 self.close()
@@ -288,7 +360,7 @@ class Connection(asyncio.Protocol):
         Returns:
             False when nobody is there any more to read it.
         """
-        if self._current is None or self.task is not None:
+        if self._current is None or self._driven:
             return False
         written = self._write(response)
         if self._waiting:
@@ -311,6 +383,8 @@ class Connection(asyncio.Protocol):
             body = cast(bytes, _FAILED.body)
             head = encode_head(_FAILED.status, _FAILED.headers, len(body), close=not keep_alive)
         if request.method == "HEAD":
+            if response.length is not None:
+                head = encode_head(response.status, response.headers, response.length, close=not keep_alive)
             transport.write(head)
         elif len(body) <= _JOINED_MAX_BYTES:
             transport.write(head + body)
@@ -320,12 +394,16 @@ class Connection(asyncio.Protocol):
         return True
 
     def _goes_on(self, response: Response) -> bool:
-        return self._keep_alive and not (response.close or self._refused or self._server.closing)
+        cut_short = self._incoming is not None  # answered before the request was whole
+        return self._keep_alive and not (response.close or self._refused or self._server.closing or cut_short)
 
     def _answered(self, keep_alive: bool) -> None:
         if not keep_alive:
             self._waiting.clear()
-            self.close()
+            if self._incoming is not None and self._incoming.asked_for:
+                self._incoming.discard()  # closed while the client still sends, it would not read the answer
+            else:
+                self.close()
         elif not self._reading and len(self._waiting) <= PIPELINE_MAX // 2 and self._transport:
             self._reading = True
             self._transport.resume_reading()
@@ -338,15 +416,20 @@ class Connection(asyncio.Protocol):
             if transport is None or self.closed:
                 return
             keep_alive = self._goes_on(response)
-            transport.write(encode_head(response.status, response.headers, None, close=not keep_alive))
+            length, sent = response.length, 0
+            transport.write(encode_head(response.status, response.headers, length, close=not keep_alive))
             async for chunk in body:
                 if transport.is_closing():
                     return
                 if chunk:
-                    transport.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
+                    transport.write(chunk if length is not None else b"%x\r\n%s\r\n" % (len(chunk), chunk))
+                    sent += len(chunk)
                 if self._drained is not None:
                     await self._drained
-            transport.write(b"0\r\n\r\n")
+            if length is None:
+                transport.write(b"0\r\n\r\n")
+            elif sent != length:
+                raise ValueError(f"{sent} bytes of {length}")  # noqa: TRY301 - answered here like every other failure
         except Exception:
             log.exception("streamed response failed: %s %s", request.method, request.path)
             if transport is not None:
@@ -365,7 +448,7 @@ class Connection(asyncio.Protocol):
 
     def _fail(self, status: int, message: str) -> None:
         """Refuse what came, but begin with what came whole before it."""
-        if self._waiting and self._current is None and self.task is None:
+        if self._waiting and self._current is None and not self._driven:
             self._serve()
         self.refuse(status, message)
 

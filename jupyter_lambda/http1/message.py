@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .body import IncomingBody
     from .connection import Connection
 
 _STATUS_LINES = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n" for s in HTTPStatus}
@@ -18,7 +19,7 @@ _NAMES_MAX, _NAME_MAX_BYTES = 256, 64
 
 @dataclass(slots=True)
 class Request:
-    """One request, body read whole."""
+    """One request, body read whole unless ``stream`` is there."""
 
     method: str
     #: Path as sent (still percent-encoded), without the query.
@@ -32,6 +33,8 @@ class Request:
     #: The Protocol's connection; ``closed`` tells a long poll that nobody waits any more.
     connection: Connection
     trailers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    #: The body as it comes, ``body`` being empty then: only where the server was told to, see ``Server.streams``.
+    stream: IncomingBody | None = None
     _headers: dict[str, str] | None = None
 
     @property
@@ -56,6 +59,9 @@ class Response:
     body: bytes | AsyncIterator[bytes] = b""
     #: True when the connection must not be used again.
     close: bool = False
+    #: Bytes of a body that is an iterator, where they are known: it is then not sent in chunks. Of an answer to HEAD:
+    #: what the body would have.
+    length: int | None = None
 
 
 #: Answers a request in a coroutine.

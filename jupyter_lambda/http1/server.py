@@ -34,6 +34,9 @@ class Server:
         self.handler = handler
         self._protocol = protocol
         self.max_body_bytes = max_body_bytes
+        #: Decides by method, target and headers whether a request that has come in part is handed on before its body is
+        #: whole; None: never.
+        self.streams: Callable[[bytes, bytes, list[tuple[bytes, bytes]]], bool] | None = None
         self.stall_timeout_s = stall_timeout_s
         #: More than these are closed as they come; None: no limit but the process's.
         self.max_connections = max_connections

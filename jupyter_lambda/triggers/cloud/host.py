@@ -14,6 +14,7 @@ from jupyter_lambda.model.arn import Account
 
 from .embedded import Embedded, installed
 from .homes import Remote, scope_only
+from .hooks import Hook
 from .wire import Message, wire
 
 #: Seconds for one call: a long poll of SQS takes 20.
@@ -40,6 +41,8 @@ class Cloud:
     def __init__(self, settings: CloudSettings, account: Account, state_dir: Path) -> None:
         self._settings, self._account = settings, account
         self._directory = state_dir / "cloud"
+        #: Service and operation → who answers such requests here, see ``hooks``.
+        self.hooks: dict[tuple[str, str], Hook] = {}
         self._embedded: Embedded | None = None
         self._remote: Remote | None = None
 
