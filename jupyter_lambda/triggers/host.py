@@ -11,6 +11,7 @@ from jupyter_lambda.engine.service import LambdaService
 
 from .cloud.host import Cloud, CloudSettings
 from .mappings.host import Mappings
+from .sites.apis import Apis
 from .sites.host import Sites
 
 log = logging.getLogger(__name__)
@@ -40,9 +41,16 @@ class Triggers:
         self.cloud = Cloud(homes, settings.account, service.store.state_dir)
         #: Function URLs and API Gateway's APIs.
         self.sites = Sites(service)
+        self.apis = Apis(service)
+        self.sites.answerers["api"] = self.apis.answer
         #: Event source mappings: Kinesis, DynamoDB Streams, SQS.
         self.mappings = Mappings(service, service.store.mappings, self.cloud)
-        self._parts: dict[str, Part] = {"cloud": self.cloud, "sites": self.sites, "mappings": self.mappings}
+        self._parts: dict[str, Part] = {
+            "cloud": self.cloud,
+            "sites": self.sites,
+            "apis": self.apis,
+            "mappings": self.mappings,
+        }
         self._started: list[tuple[str, Part]] = []
 
     async def __aenter__(self) -> Self:

@@ -1,0 +1,116 @@
+"""API Gateway's APIs as one part of the engine: kept in the store, served from memory, changed in one place."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+from weakref import WeakValueDictionary
+
+from jupyter_lambda.engine.service import LambdaService
+from jupyter_lambda.http1 import Response
+from jupyter_lambda.store.http import ApiKind, Document, PartChange
+
+from . import http_api, rest_api
+from .authorizers import Authorizers
+from .http_authorization import Authorization
+from .integration import Functions
+from .jwt import Fetch, Tokens, fetch
+from .throttle import Throttle
+from .visit import Visit
+
+#: APIs that are kept ready to serve; all are dropped when there are more.
+_READY_MAX = 1_024
+
+
+class Apis:
+    """All APIs of one engine."""
+
+    def __init__(
+        self, service: LambdaService, *, monotonic: Callable[[], float] = time.monotonic, read_url: Fetch = fetch
+    ) -> None:
+        self._service = service
+        self.store = service.store.http_apis
+        self._functions = Functions(service)
+        self.authorizers = Authorizers(self._functions, monotonic)
+        account = service.account
+        self.tools = http_api.Tools(
+            self._functions,
+            Throttle(monotonic),
+            Authorization(self.authorizers, Tokens(service.clock, read_url), service.settings),
+            service.clock,
+            account,
+        )
+        self._rest_tools = rest_api.Tools(
+            self._functions, self.tools.throttle, self.authorizers, service.clock, service.settings, self.tools.problems
+        )
+        self._ready: dict[str, http_api.HttpApi | rest_api.RestApi] = {}
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    # --- a part of the triggers
+
+    async def start(self) -> None:
+        """Nothing to do: APIs are read when they are asked for."""
+
+    async def stop(self, timeout_s: float) -> None:
+        """Wait for nothing more; what runs is drained by the service."""
+        await self._functions.close()
+
+    def status(self) -> Mapping[str, Any]:
+        """How many there are."""
+        counts = {"http": len(self.store.apis("http")), "rest": len(self.store.apis("rest"))}
+        return {kind: count for kind, count in counts.items() if count}
+
+    # --- changes
+
+    def lock(self, api_id: str) -> asyncio.Lock:
+        """Held while an API is read, decided about and changed."""
+        lock = self._locks.get(api_id)
+        if lock is None:
+            lock = self._locks[api_id] = asyncio.Lock()
+        return lock
+
+    async def put(
+        self, kind: ApiKind, api_id: str, body: Document | None = None, changes: Iterable[PartChange] = ()
+    ) -> None:
+        """See ``HttpApis.put``; requests that come after it has returned are served by what it wrote."""
+        await self.store.put(kind, api_id, body, changes)
+        self._forget(api_id)
+
+    async def delete(self, api_id: str) -> None:
+        """See ``HttpApis.delete``."""
+        await self.store.delete(api_id)
+        self._forget(api_id)
+
+    def _forget(self, api_id: str) -> None:
+        self._ready.pop(api_id, None)
+        self.authorizers.forget(api_id)
+
+    # --- requests
+
+    async def answer(self, visit: Visit) -> Response:
+        """Answer a request for an API; see ``sites.visit.Answerer``."""
+        api = self._ready.get(visit.id) or self._read(visit.id)
+        if isinstance(api, http_api.HttpApi):
+            return await http_api.answer(api, visit, self.tools)
+        if isinstance(api, rest_api.RestApi):
+            return await rest_api.answer(api, visit, self._rest_tools)
+        return http_api.message(404, "Not Found")
+
+    def _read(self, api_id: str) -> http_api.HttpApi | rest_api.RestApi | None:
+        kind = self.store.kind_of(api_id)
+        document = self.store.api(kind, api_id) if kind else None
+        if kind is None or document is None:
+            return None
+        stages = {}
+        key = "StageName" if kind == "http" else "stageName"
+        deployment_key = "DeploymentId" if kind == "http" else "deploymentId"
+        for stage in self.store.parts(api_id, "stage"):
+            deployment = self.store.part(api_id, "deployment", stage.get(deployment_key) or "")
+            stages[stage[key]] = (stage, deployment.get("Snapshot", {}) if deployment else {})
+        api = http_api.compiled(document, stages) if kind == "http" else rest_api.compiled(document, stages)
+        if len(self._ready) >= _READY_MAX:
+            self._ready.clear()
+        self._ready[api_id] = api
+        return api
