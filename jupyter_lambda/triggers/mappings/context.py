@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -40,6 +41,10 @@ class Cloud(Protocol):
 
 class Stopped(Exception):
     """The poller is to stop, and what it was doing counts as not done."""
+
+
+class Throttled(Exception):
+    """The function could not be reached for as long as the poller would wait; the message says why."""
 
 
 class SourceProblem(Exception):
@@ -85,6 +90,7 @@ class Context:
         #: Set once the poller is to finish what it has in flight and return.
         self.stopping = asyncio.Event()
         self._service = service
+        self._on_stop: list[Callable[[], object]] = []
 
     @property
     def function_arn(self) -> str:
@@ -95,6 +101,17 @@ class Context:
     def region(self) -> str:
         """Of the events."""
         return self._service.account.region
+
+    def stop(self) -> None:
+        """Ask the poller to finish; also for the poller itself, when one of its parts fails."""
+        if not self.stopping.is_set():
+            self.stopping.set()
+            for call in self._on_stop:
+                call()
+
+    def on_stop(self, call: Callable[[], object]) -> None:
+        """Have something called when the poller is asked to finish."""
+        self._on_stop.append(call)
 
     def check_cloud(self) -> None:
         """Raises SourceProblem where there is no cloud, saying what to do."""
@@ -109,15 +126,26 @@ class Context:
         except ResourceNotFoundException:
             return ""
 
-    async def invoke(self, payload: bytes, count: int) -> Outcome:
-        """Invoke the function; throttles and failures of the engine are waited out, without end.
+    def timeout_s(self) -> int:
+        """The function's timeout; 0 where the function is gone."""
+        try:
+            return self._version().timeout_s
+        except ResourceNotFoundException:
+            return 0
+
+    async def invoke(self, payload: bytes, count: int, *, patience_s: float = math.inf) -> Outcome:
+        """Invoke the function; throttles and failures of the engine are waited out.
 
         Args:
             payload: The event, at most 6 MB.
             count: Records in it.
+            patience_s: Nothing new is tried after that long.
         Raises:
             Stopped: The poller is to stop and the function was not reached.
+            Throttled: It was not reached in ``patience_s``.
         """
+        now_s = asyncio.get_running_loop().time
+        until_s = now_s() + patience_s
         backoff = Backoff(THROTTLE_FIRST_S, THROTTLE_LONGEST_S)
         while True:
             try:
@@ -126,7 +154,10 @@ class Context:
                 if self._service.draining:
                     raise Stopped from None
                 self.tell(_problem(error))
-                await self.pause(backoff.next_s())
+                pause_s = backoff.next_s()
+                if now_s() + pause_s >= until_s:
+                    raise Throttled(error.message) from None
+                await self.pause(pause_s)
             else:
                 self.counts.batch(count)
                 if result.function_error is not None:

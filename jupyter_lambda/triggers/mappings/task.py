@@ -51,7 +51,7 @@ class MappingTask:
         self._stopping = True
         self.changed.set()
         if self._running is not None:
-            self._running.stopping.set()
+            self._running.stop()
 
     async def run(self) -> None:
         """The whole life."""
@@ -84,7 +84,7 @@ class MappingTask:
         changing = asyncio.create_task(self.changed.wait(), name=f"changes of mapping {self._uuid}")
         try:
             await asyncio.wait({working, changing}, return_when=asyncio.FIRST_COMPLETED)
-            context.stopping.set()
+            context.stop()
             # What is in flight finishes: its records are done with, or will come again.
             await working
         finally:
@@ -101,15 +101,15 @@ class MappingTask:
         try:
             context.check_cloud()
             poller = self._make(mapping.kind, context)
+            await poller.check()
             if mapping.state != "Enabled":
-                await poller.check()
                 await poller.prepare()
             await self._move(mapping, "Enabled")
             await poller.run()
         except (Stopped, StoreError, asyncio.CancelledError):
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it is told, and tried again
-            if context.stopping.is_set():
+            if self.changed.is_set():
                 return
             if loop.time() - began_s > _SETTLED_S:
                 self._backoff.reset()
