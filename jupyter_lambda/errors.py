@@ -11,6 +11,7 @@
     │   ├── ResourceNotReadyException            502
     │   ├── InvalidParameterValueException       400
     │   ├── ValidationException                  400
+    │   │   └── InvalidScheduleExpression        400   told to people; the API has AWS's own text
     │   ├── SerializationException               400
     │   ├── InvalidRequestContentException       400
     │   ├── InvalidZipFileException              502
@@ -108,6 +109,10 @@ class InvalidParameterValueException(ClientError, status=400):
 
 class ValidationException(ClientError, status=400):
     """A parameter breaks a constraint of the service's model."""
+
+
+class InvalidScheduleExpression(ValidationException, code="ValidationException"):
+    """A rate, cron or at expression is not valid: one line that says why."""
 
 
 class SerializationException(ClientError, status=400):
