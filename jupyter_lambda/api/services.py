@@ -15,6 +15,7 @@ from jupyter_lambda.http1 import Request, Response
 from jupyter_lambda.triggers.host import Triggers
 
 from . import description
+from .apigatewayv2 import registry as apigatewayv2
 from .aws_service import AwsService, Offer, open_service
 from .cloudwatch import registry as cloudwatch
 from .logs import registry as logs
@@ -27,6 +28,15 @@ from .protocols.rpc_v2_cbor import RpcV2Cbor
 OFFERS = (
     Offer("logs", "logs", "logs", logs.MODULES, logs.BROKEN_CONSTRAINT),
     Offer("cloudwatch", "monitoring", "cloudwatch", cloudwatch.MODULES, cloudwatch.BROKEN_CONSTRAINT),
+    Offer(
+        "apigatewayv2",
+        "apigateway",
+        "apigateway",
+        apigatewayv2.MODULES,
+        apigatewayv2.BROKEN_CONSTRAINT,
+        path_prefix="/v2/",
+        actions_are_methods=True,
+    ),
 )
 SIGNING_NAMES = frozenset(offer.signing_name for offer in OFFERS)
 

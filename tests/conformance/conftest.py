@@ -45,6 +45,22 @@ def zipped(**files: str) -> bytes:
     return buffer.getvalue()
 
 
+def ordered_answer(event: Any) -> str | None:
+    """The answer that an HTTP request orders: X-Answer of functions, X-Verdict or the token itself of authorizers.
+
+    "echo" is a response whose body is the event; "fail:MESSAGE" a function error.
+    """
+    if not isinstance(event, dict) or "requestContext" not in event and "authorizationToken" not in event:
+        return None
+    if event.get("type") == "TOKEN":
+        return str(event["authorizationToken"])
+    headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
+    ordered = headers.get("x-verdict" if "type" in event else "x-answer")
+    if ordered == "echo":
+        return json.dumps({"statusCode": 200, "body": json.dumps(event)})
+    return ordered
+
+
 class Sandbox:
     """Answers with what it was given; an event may ask for a failure."""
 
@@ -60,6 +76,14 @@ class Sandbox:
         if isinstance(data, dict) and "fail" in data:
             document = {"errorMessage": data["fail"], "errorType": "ValueError", "stackTrace": []}
             return SandboxOutcome("error", json.dumps(document).encode(), 1.0, error_type="ValueError")
+        ordered = ordered_answer(data)
+        if ordered is not None:
+            if ordered.startswith("fail:"):
+                document = {"errorMessage": ordered.removeprefix("fail:"), "errorType": "Exception"}
+                return SandboxOutcome("error", json.dumps(document).encode(), 1.0, error_type="Exception")
+            if ordered == "slow":
+                await asyncio.sleep(0.3)
+            return SandboxOutcome("response", ordered.encode(), 1.0)
         answer = {
             "event": data,
             "arn": event.invoked_arn,
