@@ -179,6 +179,9 @@ class Output:
         self.status = status
         self.payload: str | None = spec.get("payload")
         self.status_member: str | None = None
+        #: An event stream says by itself what it is.
+        streams = self.payload and shapes.spec(spec["members"][self.payload]["shape"]).get("eventstream")
+        self._payload_type: list[tuple[str, str]] = [] if streams else [_JSON]
         self._headers: list[tuple[str, str]] = []
         self._body: list[tuple[str, str, Shape]] = []
         for member, ref in spec.get("members", {}).items():
@@ -199,7 +202,7 @@ class Output:
             if value is not None:
                 headers.append((wire, str(value)))
         if self.payload:
-            headers.append(_JSON)
+            headers += self._payload_type
             return Response(status, headers, result.get(self.payload) or b"")
         if status == 204 or not self._body:
             return Response(status, headers)

@@ -224,6 +224,8 @@ class Invoker:
             invocation.trace_id,
             invocation.client_context,
         )
+        if invocation.stream is not None:
+            event.stream = invocation.stream
         self._metrics.begin(version.name, now_s)
         try:
             return await environment.sandbox.invoke(event, version.timeout_s)

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any, Self
 
 from jupyter_lambda.errors import (
     InvalidParameterValueException,
+    LambdaError,
     ResourceNotFoundException,
+    ServiceException,
     ServiceUnavailableException,
 )
 from jupyter_lambda.model.arn import LATEST, Account, FunctionName
 from jupyter_lambda.model.function import FunctionVersion
 from jupyter_lambda.model.invocation import AsyncEvent, Invocation, InvocationResult
+from jupyter_lambda.model.stream import ResponseStream
 
 from .allocation import Allocations
 from .credentials import Credentials
@@ -223,6 +226,30 @@ class LambdaService:
         result = await self._invoker.run(invocation, version)
         self.store.ledger.record(result.record)
         return result
+
+    def stream(self, invocation: Invocation, version: FunctionVersion) -> ResponseStream:
+        """Run a function whose answer is read as it comes; await ``opened`` of what is returned.
+
+        The invocation goes on whether or not anybody reads. An answer that its runtime gives whole comes in one piece.
+        """
+        stream = invocation.stream = ResponseStream()
+        self._spawn(self._stream(invocation, version, stream), name=f"streamed {invocation.request_id}")
+        return stream
+
+    async def _stream(self, invocation: Invocation, version: FunctionVersion, stream: ResponseStream) -> None:
+        outcome: InvocationResult | LambdaError = ServiceUnavailableException("the engine is shutting down")
+        try:
+            outcome = result = await self.invoke(invocation, version)
+            if result.function_error is None and not stream.begun:
+                stream.begin("application/json")
+                await stream.write(result.payload)
+        except LambdaError as exc:
+            outcome = exc
+        except Exception:
+            outcome = ServiceException("the engine failed; its log says why")
+            raise
+        finally:
+            stream.end(outcome)
 
     async def invoke_async(self, event: AsyncEvent) -> None:
         """Take an asynchronous invocation; returns once it is on disk."""

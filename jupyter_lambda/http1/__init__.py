@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from .body import BrokenBody, IncomingBody
 from .connection import MAX_HEADER_BYTES, Connection
-from .message import DirectHandler, Handler, Request, Response, encode_head
+from .message import CutShort, DirectHandler, Handler, Request, Response, encode_head
 from .server import Server
 
 __all__ = [
     "MAX_HEADER_BYTES",
     "BrokenBody",
     "Connection",
+    "CutShort",
     "DirectHandler",
     "Handler",
     "IncomingBody",

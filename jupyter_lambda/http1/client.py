@@ -278,13 +278,17 @@ class Client:
 
         Args:
             target: Path and query as they go over the wire.
-            headers: All there are, Host included; for a body that is no bytes, its Content-Length too.
+            headers: All there are, Host included; for a body that is no bytes its Content-Length too, or
+                ``Transfer-Encoding: chunked``.
             timeout_s: From here to the head of the response.
         Raises:
             OSError: No connection, or it broke off (``Disconnected``).
             TimeoutError: The server took too long.
         """
-        lines = "".join([f"{name}: {value}\r\n" for name, value in headers])
+        named = list(headers)
+        lines = "".join([f"{name}: {value}\r\n" for name, value in named])
+        if not isinstance(body, bytes) and any(name.lower() == "transfer-encoding" for name, _ in named):
+            body = _in_chunks(body)
         if isinstance(body, bytes):
             lines += f"Content-Length: {len(body)}\r\n" if body or method in ("POST", "PUT") else ""
         head = f"{method} {target} HTTP/1.1\r\n{lines}\r\n".encode("latin-1")
@@ -327,3 +331,10 @@ class Client:
         self._closed = True
         while self._idle:
             self._idle.pop().abort()
+
+
+async def _in_chunks(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async for part in body:
+        if part:
+            yield b"%x\r\n%s\r\n" % (len(part), part)
+    yield b"0\r\n\r\n"

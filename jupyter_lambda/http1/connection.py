@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 import httptools
 
 from .body import STREAM_MAX_BYTES, IncomingBody
-from .message import Request, Response, encode_head
+from .message import CutShort, Request, Response, encode_head
 
 if TYPE_CHECKING:
     from .server import Server
@@ -416,22 +416,12 @@ class Connection(asyncio.Protocol):
             if transport is None or self.closed:
                 return
             keep_alive = self._goes_on(response)
-            length, sent = response.length, 0
-            transport.write(encode_head(response.status, response.headers, length, close=not keep_alive))
-            async for chunk in body:
-                if transport.is_closing():
-                    return
-                if chunk:
-                    transport.write(chunk if length is not None else b"%x\r\n%s\r\n" % (len(chunk), chunk))
-                    sent += len(chunk)
-                if self._drained is not None:
-                    await self._drained
-            if length is None:
-                transport.write(b"0\r\n\r\n")
-            elif sent != length:
-                raise ValueError(f"{sent} bytes of {length}")  # noqa: TRY301 - answered here like every other failure
-        except Exception:
-            log.exception("streamed response failed: %s %s", request.method, request.path)
+            transport.write(encode_head(response.status, response.headers, response.length, close=not keep_alive))
+            if request.method != "HEAD" and not await self._send(transport, body, response.length):
+                return
+        except Exception as exc:
+            if not isinstance(exc, CutShort):
+                log.exception("streamed response failed: %s %s", request.method, request.path)
             if transport is not None:
                 transport.abort()  # a missing last chunk tells the client that the body is cut short
         else:
@@ -440,6 +430,23 @@ class Connection(asyncio.Protocol):
         finally:
             self._current = None
             await _close_stream(body)
+
+    async def _send(self, transport: asyncio.Transport, body: AsyncIterator[bytes], length: int | None) -> bool:
+        """A body as it comes; False when the client has gone."""
+        sent = 0
+        async for chunk in body:
+            if transport.is_closing():
+                return False
+            if chunk:
+                transport.write(chunk if length is not None else b"%x\r\n%s\r\n" % (len(chunk), chunk))
+                sent += len(chunk)
+            if self._drained is not None:
+                await self._drained
+        if length is None:
+            transport.write(b"0\r\n\r\n")
+        elif sent != length:
+            raise ValueError(f"{sent} bytes of {length}")
+        return True
 
     def close(self) -> None:
         """Close after what was written has gone out."""

@@ -64,6 +64,11 @@ class Response:
     length: int | None = None
 
 
+class CutShort(Exception):
+    """Raised by a body that is an iterator: it can't be completed, for a reason that is told elsewhere. The connection
+    is cut, so that the client doesn't take what it has for the whole."""
+
+
 #: Answers a request in a coroutine.
 Handler = Callable[[Request], Awaitable[Response]]
 #: Answers at once with a response, with an awaitable (a task drives it), or with None: whoever it leaves the request to

@@ -7,7 +7,10 @@ long (2 µs for a record), some 6 µs in all for each invocation.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from .stream import ResponseStream
 
 #: How an invocation ended.
 #: success: the function answered · error: it reported an error · timeout · exit: its process ended (sys.exit, crash) ·
@@ -34,6 +37,8 @@ class Invocation:
     trace_id: str | None = None
     #: Seconds since the epoch at which the engine accepted it.
     received_s: float = 0.0
+    #: Where the answer goes as it comes; None: it is wanted whole.
+    stream: ResponseStream | None = None
 
 
 @dataclass(slots=True)

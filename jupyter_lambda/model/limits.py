@@ -29,6 +29,8 @@ ZIP_MAX_ENTRIES = 50_000
 PAYLOAD_MAX_BYTES = 6_291_456
 #: Bytes of a response as AWS measures it: the payload plus 100 bytes of envelope.
 RESPONSE_MAX_BYTES = 6_291_556
+#: Bytes of a streamed response. Source: AWS Lambda Developer Guide, "Response streaming": 200 MB.
+STREAMED_RESPONSE_MAX_BYTES = 209_715_200
 #: Bytes of an asynchronous event.
 EVENT_MAX_BYTES = 1_048_576
 #: Bytes of log returned in ``LogResult``.

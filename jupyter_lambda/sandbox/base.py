@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+from jupyter_lambda.model.stream import ResponseStream
+
 #: Takes (request id or None outside an invocation, bytes the function wrote). Called in the event loop; must not block.
 LogSink = Callable[[str | None, bytes], None]
 
@@ -100,6 +102,8 @@ class RuntimeEvent:
     client_context: str | None = None
     #: JSON text: Lambda-Runtime-Cognito-Identity.
     cognito_identity: str | None = None
+    #: Takes the answer as it comes, where the runtime sends it so; None: it is wanted whole.
+    stream: ResponseStream | None = None
 
 
 @dataclass(slots=True)

@@ -7,8 +7,6 @@ them.
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import json
 from typing import Any
 
@@ -17,6 +15,7 @@ from jupyter_lambda.model.limits import RESPONSE_MAX_BYTES
 
 from .base import RuntimeEvent
 from .session import Answer, Poll, Refusal, Session
+from .streamed import MODE_HEADER, receive, streamed_error
 
 PREFIX = "/2018-06-01/runtime/"
 NEXT_PATH = PREFIX + "invocation/next"
@@ -75,7 +74,12 @@ class RuntimeApi:
             if verb in ("response", "error"):
                 if method != "POST":
                     return _not_allowed("POST")
-                return self._response(request, request_id) if verb == "response" else self._error(request, request_id)
+                if verb == "error":
+                    return self._error(request, request_id)
+                mode = request.headers.get(MODE_HEADER)
+                if mode:
+                    return await self._streamed(request, request_id, mode)
+                return self._response(request, request_id)
         for prefix, name in NOT_BUILT.items():
             if path.startswith(prefix):
                 text = f"{name} is not built in this Lambda: {method} {path}"
@@ -101,17 +105,19 @@ class RuntimeApi:
         return http1.Response(200, event_headers(event), event.payload)
 
     def _response(self, request: http1.Request, request_id: str) -> http1.Response:
-        headers = request.headers
-        mode = headers.get("lambda-runtime-function-response-mode", "")
-        if mode and mode.lower() != "streaming":
-            error = {"errorType": "Runtime.InvalidResponseModeHeader", "errorMessage": f"Response mode {mode!r}"}
-            self._session.answer(request_id, Answer("error", json.dumps(error).encode(), error["errorType"]))
-            return error_response(400, "InvalidFunctionResponseMode", "Invalid function response mode")
         if len(request.body) > RESPONSE_MAX_BYTES:
             self._session.answer(request_id, Answer("too_large"))
             text = f"Exceeded maximum allowed payload size ({RESPONSE_MAX_BYTES} bytes)."
             return error_response(413, "RequestEntityTooLarge", text)
-        self._session.answer(request_id, _streamed_error(request) or Answer("response", request.body))
+        self._session.answer(request_id, streamed_error(request.trailers) or Answer("response", request.body))
+        return _ACCEPTED
+
+    async def _streamed(self, request: http1.Request, request_id: str, mode: str) -> http1.Response:
+        if mode.lower() != "streaming":
+            error = {"errorType": "Runtime.InvalidResponseModeHeader", "errorMessage": f"Response mode {mode!r}"}
+            self._session.answer(request_id, Answer("error", json.dumps(error).encode(), error["errorType"]))
+            return error_response(400, "InvalidFunctionResponseMode", "Invalid function response mode")
+        await receive(request, self._session, request_id)
         return _ACCEPTED
 
     def _error(self, request: http1.Request, request_id: str) -> http1.Response:
@@ -162,23 +168,6 @@ def error_type(payload: bytes, header: str | None) -> str:
         document = None
     named = document.get("errorType") if isinstance(document, dict) else None
     return named if isinstance(named, str) and named else header or "Runtime.Unknown"
-
-
-def _streamed_error(request: http1.Request) -> Answer | None:
-    """The error that a streamed response ended with, told by its trailers."""
-    if not request.trailers:
-        return None
-    trailers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in request.trailers}
-    kind = trailers.get("lambda-runtime-function-error-type")
-    if kind is None:
-        return None
-    try:
-        payload = base64.b64decode(trailers.get("lambda-runtime-function-error-body", ""), validate=True)
-    except (binascii.Error, ValueError):
-        payload = b""
-    if not payload:
-        payload = json.dumps({"errorMessage": "the response stream ended with an error", "errorType": kind}).encode()
-    return Answer("error", payload, kind)
 
 
 def error_response(status: int, kind: str, message: str) -> http1.Response:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from jupyter_lambda import http1
 from jupyter_lambda.errors import DriverError
-from jupyter_lambda.model.limits import INIT_TIMEOUT_S
+from jupyter_lambda.model.limits import INIT_TIMEOUT_S, TIMEOUT_MAX_S
 
 from .adoption import Adoption, ImportReport, check_match
 from .base import (
@@ -28,6 +28,7 @@ from .logpipe import LogPipe
 from .runtime_api import RuntimeApi, error_response
 from .runtime_connection import RuntimeConnection
 from .session import Answer, Report, Session, SessionState
+from .streamed import is_streamed
 
 log = logging.getLogger(__name__)
 
@@ -74,9 +75,12 @@ class Sandbox:
             self.handle,
             max_body_bytes=MAX_BODY_BYTES,
             max_connections=MAX_CONNECTIONS,
+            # A function may take its time between two pieces of a streamed response; its deadline watches it.
+            stall_timeout_s=TIMEOUT_MAX_S,
             protocol=lambda server: RuntimeConnection(server, self._session),
         )
         self._server.on_refused.append(self._api.refused)
+        self._server.streams = is_streamed
         self._process: Process | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
@@ -299,6 +303,10 @@ class Sandbox:
             text = f"no AWS endpoint is attached to this sandbox: {request.method} {request.path}"
             return error_response(404, "NotFound", text)
         return await handler(request)
+
+    def streams(self, wanted: Callable[[bytes, bytes, list[tuple[bytes, bytes]]], bool] | None) -> None:
+        """Which requests that are not the Runtime API's are handed on before they are whole."""
+        self._server.streams = wanted
 
     def _on_report(self, report: Report) -> None:
         self._ready = self._clock()

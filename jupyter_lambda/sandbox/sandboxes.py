@@ -13,12 +13,14 @@ from typing import Literal
 
 from jupyter_lambda import http1
 from jupyter_lambda.errors import DriverError
+from jupyter_lambda.model.limits import TIMEOUT_MAX_S
 
 from .adoption import can_adopt, shadows
 from .base import Driver, GenericSpec, LogSink, SandboxSpec
 from .directory import SandboxDirectory
 from .runtime_api import error_response
 from .sandbox import MAX_BODY_BYTES, Sandbox
+from .streamed import is_streamed
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +48,8 @@ class Sandboxes:
         self.driver = driver
         #: Answers what a sandbox asks on its socket beyond the Runtime API, with ``request.peer`` = "sandbox:<id>".
         self.aws_handler = aws_handler
+        #: Which of these requests are handed on before they are whole, see ``http1.Server.streams``.
+        self.streams: Callable[[bytes, bytes, list[tuple[bytes, bytes]]], bool] | None = None
         self._state_dir = state_dir
         self._clock = clock
         self._live: set[Sandbox] = set()
@@ -95,6 +99,7 @@ class Sandboxes:
     async def _make(self, spec: SandboxSpec | GenericSpec, log_sink: LogSink) -> Sandbox:
         directory = SandboxDirectory(self._state_dir, spec.sandbox_id)
         sandbox = Sandbox(spec, directory, log_sink, aws_handler=lambda: self.aws_handler, clock=self._clock)
+        sandbox.streams(self.streams)
         self._live.add(sandbox)
         sandbox.closed.add_done_callback(lambda _: self._live.discard(sandbox))
         try:
@@ -121,7 +126,8 @@ class Sandboxes:
 
     async def _offer_tcp(self, sandbox: Sandbox, directory: SandboxDirectory) -> None:
         if self._tcp is None:
-            self._tcp = http1.Server(self._handle_tcp, max_body_bytes=MAX_BODY_BYTES)
+            self._tcp = http1.Server(self._handle_tcp, max_body_bytes=MAX_BODY_BYTES, stall_timeout_s=TIMEOUT_MAX_S)
+            self._tcp.streams = is_streamed
             _, self._tcp_port = await self._tcp.listen_tcp("127.0.0.1", 0)
         token = secrets.token_hex(16)
         self._by_token[token] = sandbox

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
 
+from jupyter_lambda.model.stream import ResponseStream
+
 from .base import RuntimeEvent
 
 
@@ -152,13 +154,25 @@ class Session:
         Raises:
             Refusal: It has no such event, or has answered it.
         """
-        if request_id != self._last_id:
-            raise Refusal(400, "InvalidRequestID", "Invalid request ID")
-        if self.state is not SessionState.RUNNING:
-            to = "InvocationResponse" if answer.kind in ("response", "too_large") else "InvocationErrorResponse"
-            raise _forbidden(self.state, to)
+        if request_id != self._last_id or self.state is not SessionState.RUNNING:
+            responds = answer.kind in ("response", "too_large")
+            self._check_running(request_id, "InvocationResponse" if responds else "InvocationErrorResponse")
         self.state = SessionState.RESPONSE_SENT
         self._settle(answer)
+
+    def stream(self, request_id: str) -> ResponseStream | None:
+        """Where the answer that the runtime begins to send goes as it comes; None: it is wanted whole.
+
+        Raises:
+            Refusal: It has no such event, or has answered it.
+        """
+        self._check_running(request_id, "InvocationResponse")
+        return self._event.stream if self._event is not None else None
+
+    @property
+    def open(self) -> bool:
+        """True while an event waits for its answer."""
+        return self._open
 
     def init_error(self, payload: bytes, error_type: str | None) -> None:
         """The runtime could not initialise.
@@ -178,6 +192,12 @@ class Session:
             self.state = SessionState.READY
 
     # ---
+
+    def _check_running(self, request_id: str, to: str) -> None:
+        if request_id != self._last_id:
+            raise Refusal(400, "InvalidRequestID", "Invalid request ID")
+        if self.state is not SessionState.RUNNING:
+            raise _forbidden(self.state, to)
 
     def _hand(self, poll: Poll) -> None:
         assert self._event is not None

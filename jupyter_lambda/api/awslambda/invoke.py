@@ -1,4 +1,4 @@
-"""Invoke, synchronous and asynchronous."""
+"""Invoke: synchronous, asynchronous, and with an answer that is read as it comes."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
+from jupyter_lambda.api import eventstream
 from jupyter_lambda.api.call import Call
 from jupyter_lambda.api.rest_json import decode_json, scan_json
 from jupyter_lambda.errors import (
@@ -24,7 +25,10 @@ from jupyter_lambda.model.invocation import AsyncEvent, Invocation, InvocationRe
 
 from .configuration import refuse_unbuilt
 
-WITHOUT_EFFECT = {"Invoke": {"TenantId": "no function has tenant isolation"}}
+WITHOUT_EFFECT = {
+    "Invoke": {"TenantId": "no function has tenant isolation"},
+    "InvokeWithResponseStream": {"TenantId": "no function has tenant isolation"},
+}
 REQUEST_ID_HEADER = "x-jupyter-lambda-request-id"
 RECORD_HEADER = "X-Jupyter-Lambda-Record"
 _ASK_RECORD = RECORD_HEADER.lower()
@@ -82,6 +86,38 @@ async def invoke(call: Call) -> Mapping[str, Any]:
         "LogResult": log,
         "ExecutedVersion": result.executed_version,
         "Payload": result.payload,
+    }
+
+
+async def invoke_with_response_stream(call: Call) -> Mapping[str, Any]:
+    """Source: AWS Lambda API Reference, "InvokeWithResponseStream"."""
+    params = call.params
+    refuse_unbuilt(params)
+    name, qualifier = call.named()
+    kind = params.get("InvocationType", "RequestResponse")
+    payload = await asyncio.to_thread(_payload, params["Payload"], kind)
+    encoded = params.get("ClientContext")
+    context = _client_context(encoded) if encoded else None
+    version = call.service.resolve(FunctionName(name), qualifier)
+    if kind == "DryRun":
+        return {"StatusCode": 204}
+    invocation = Invocation(
+        request_id=_request_id(call, call.request.headers.get(REQUEST_ID_HEADER)),
+        function_name=name,
+        version=version.version,
+        invoked_arn=call.plane.account.function_arn(name, qualifier),
+        payload=payload,
+        client_context=context,
+        trace_id=call.request.headers.get("x-amzn-trace-id"),
+        received_s=call.service.clock(),
+    )
+    stream = call.service.stream(invocation, version)
+    await stream.opened()
+    return {
+        "StatusCode": 200,
+        "ExecutedVersion": version.version,
+        "ResponseStreamContentType": eventstream.CONTENT_TYPE,
+        "EventStream": eventstream.of_response(stream, with_log=params.get("LogType") == "Tail"),
     }
 
 
