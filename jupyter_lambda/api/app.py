@@ -34,13 +34,16 @@ from .admin import PREFIX, Admin
 from .awslambda import registry
 from .call import Call, Handler
 from .canonical import normal_path
+from .forward import services as forwarded
+from .forward.errors import s3_error
+from .forward.forward import Forward, bucket_of, is_for_s3
 from .hosts import Hosts
 from .ids import request_ids
 from .permissions import Permissions
 from .rest_json import Operation, RestJson
 from .runs import RunRoutes
 from .services import SIGNING_NAMES, Services
-from .sigv4 import EMPTY_SHA256, Verifier
+from .sigv4 import EMPTY_SHA256, OtherWay, Verifier
 
 log = logging.getLogger(__name__)
 
@@ -81,8 +84,12 @@ class App:
             service.settings.function_permissions, self._lambda.operations, service.settings.account
         )
         self._verifier: Verifier[Credential] = Verifier(
-            service.credentials, service.settings.account.region, SIGNING_NAMES | {self._lambda.signing_name}
+            service.credentials,
+            service.settings.account.region,
+            SIGNING_NAMES | {self._lambda.signing_name} | forwarded.SIGNING_NAMES,
+            frozenset({"s3"}),
         )
+        self._forward = Forward(service, triggers.cloud)
         self._admin = Admin(service, triggers)
         self._runs = RunRoutes(service)
         self._services = Services(self._plane, triggers)
@@ -98,6 +105,8 @@ class App:
         except LambdaError as error:
             if error.http_status >= 500:
                 log.warning("%s %s: %s: %s", request.method, request.path, error.code, error.message)
+            if is_for_s3(request.headers.get("authorization"), request.query):
+                return s3_error(error, request.path, request_id)
             return self._services.refuse(request, error, request_id) or self._lambda.refuse(error, _headers(request_id))
         except Exception:
             log.exception("request %s failed: %s %s", request_id, request.method, request.path)
@@ -110,18 +119,30 @@ class App:
             site = address.by_name(host, request.path, self._service.account.region)
             if site is not None:
                 return await self._triggers.sites.answer(site, request, request_id)
+            if bucket_of(host) is not None:
+                return await self._forward.s3(request, request_id)
             self._hosts.check(host)
+        if request.stream is not None:
+            return await self._forward.s3(request, request_id)
         if request.path.startswith("/_"):
             answer = await self._answer_unsigned(request, request_id)
             if answer is not None:
                 return answer
+        return await self._answer_signed(request, request_id)
+
+    async def _answer_signed(self, request: Request, request_id: str) -> Response:
         body = request.body
         if len(body) > _INLINE_BYTES:
             body_sha256 = await asyncio.to_thread(_sha256, body)
         else:
             body_sha256 = _sha256(body) if body else EMPTY_SHA256
-        caller, service = self._verifier.verify(request, body_sha256, self._service.clock())
+        try:
+            caller, service = self._verifier.verify(request, body_sha256, self._service.clock())
+        except OtherWay:
+            return await self._forward.s3(request, request_id)
         if service != self._lambda.signing_name:
+            if service in forwarded.SIGNING_NAMES:
+                return await self._forward.rpc(service, request, request_id, caller)
             return await self._services.handle(service, request, request_id, caller)
         route = self._routes.get((request.method, request.path, request.query))
         if route is not None:

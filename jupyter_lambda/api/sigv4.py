@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 _INVALID = "The security token included in the request is invalid."
-_MISMATCH = (
+MISMATCH = (
     "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key "
     "and signing method. Consult the service documentation for details."
 )
@@ -72,7 +72,7 @@ class Credentials(Protocol[C_co]):
         """True when this key was known and is no longer valid."""
 
 
-class _Layout:
+class Layout:
     """What the requests of one client, day and set of signed headers have in common."""
 
     __slots__ = ("_sets", "credential", "key", "names", "scope", "scope_text", "signed_headers")
@@ -123,14 +123,29 @@ class SigningKey:
         return outer.hexdigest()
 
 
+class OtherWay(Exception):
+    """A request is signed for a service that has its own way of signing."""
+
+
 class Verifier(Generic[C]):
     """Verifies requests for one region."""
 
-    def __init__(self, credentials: Credentials[C], region: str, services: frozenset[str]) -> None:
+    def __init__(
+        self,
+        credentials: Credentials[C],
+        region: str,
+        services: frozenset[str],
+        other_way: frozenset[str] = frozenset(),
+    ) -> None:
+        """
+        Args:
+            other_way: Services for which ``verify`` raises ``OtherWay``.
+        """
         self._credentials = credentials
         self._region = region
         self._services = services
-        self._layouts: dict[str, _Layout] = {}
+        self._other_way = other_way
+        self._layouts: dict[str, Layout] = {}
         self._paths: dict[str, str] = {}
         self._stamps: tuple[str, float] = ("", 0.0)
 
@@ -145,54 +160,68 @@ class Verifier(Generic[C]):
         Raises:
             SignatureError: One of its subclasses, with AWS's code and text.
         """
+        claim, layout, credential, key = self.identify(request, now_s)
+        given = request.headers.get("x-amz-content-sha256")
+        if given is not None and given != body_sha256:
+            raise InvalidSignatureException(MISMATCH)  # UNSIGNED-PAYLOAD too: only S3 has it
+        signature = claim.signature.encode()
+        for rebuilt in self._canonical_requests(request, layout, body_sha256):
+            hashed = hashlib.sha256(rebuilt).hexdigest()
+            expected = key.sign(f"{ALGORITHM}\n{claim.stamp}\n{layout.scope_text}\n{hashed}")
+            if hmac.compare_digest(expected.encode(), signature):
+                return credential, claim.scope.service
+        raise InvalidSignatureException(MISMATCH)
+
+    def identify(self, request: Request, now_s: float) -> tuple[Claim, Layout, C, SigningKey]:
+        """Who a request says it is from, when and what for, all as it must be; its signature is still to be looked at.
+
+        Raises:
+            SignatureError: One of its subclasses, with AWS's code and text.
+            OtherWay: It is for a service of that kind.
+        """
         headers = request.headers
         claim, layout = self._claim(request, headers)
         scope = claim.scope
         credential = self._credentials.lookup(scope.access_key)
         if credential is None:
+            if scope.service in self._other_way:
+                raise OtherWay
             raise self._unknown(scope.access_key)
         self._check_scope(claim)
         self._check_time(claim, now_s)
         layout.check(headers)
         if claim.token != credential.token:
             raise UnrecognizedClientException(_INVALID)
-        given = headers.get("x-amz-content-sha256")
-        if given is not None and given != body_sha256:
-            raise InvalidSignatureException(_MISMATCH)  # UNSIGNED-PAYLOAD too: only S3 has it
         key = layout.key
         if key is None or layout.credential is not credential:
             key = layout.key = SigningKey(credential.secret_key, scope.date, scope.region, scope.service)
             layout.credential = credential
-        signature = claim.signature.encode()
-        for rebuilt in self._canonical_requests(request, layout, body_sha256):
-            hashed = hashlib.sha256(rebuilt).hexdigest()
-            expected = key.sign(f"{ALGORITHM}\n{claim.stamp}\n{layout.scope_text}\n{hashed}")
-            if hmac.compare_digest(expected.encode(), signature):
-                return credential, scope.service
-        raise InvalidSignatureException(_MISMATCH)
+        return claim, layout, credential, key
 
-    def _claim(self, request: Request, headers: dict[str, str]) -> tuple[Claim, _Layout]:
+    def _claim(self, request: Request, headers: dict[str, str]) -> tuple[Claim, Layout]:
         authorization = headers.get("authorization")
         if authorization is None:
             if SIGNATURE_PARAMETER not in request.query:
+                if self._other_way and "AWSAccessKeyId=" in request.query:
+                    raise OtherWay  # an older way yet, which S3 alone has
                 raise MissingAuthenticationTokenException("Missing Authentication Token")
             claim = query_claim(request.query)
-            return claim, _Layout(claim.scope, claim.signed_headers)
+            return claim, Layout(claim.scope, claim.signed_headers)
         # What stands before the signature is the same for all of a client's day.
         head, _, signature = authorization.rpartition("Signature=")
         layout = self._layouts.get(head) or self._read_layout(head)
         at = headers.get("x-amz-date")
         if layout is None or at is None or not (at == self._stamps[0] or STAMP.fullmatch(at)):
             claim = header_claim(authorization, headers)
-            return claim, _Layout(claim.scope, claim.signed_headers)
+            return claim, Layout(claim.scope, claim.signed_headers)
         token = headers.get("x-amz-security-token")
         return Claim(layout.scope, layout.signed_headers, signature, at, token, None), layout
 
-    def _read_layout(self, head: str) -> _Layout | None:
+    def _read_layout(self, head: str) -> Layout | None:
         known = usual_head(head)
         if known is None:
             return None
-        layout = _Layout(*known)
+        layout = Layout(*known)
         # Only what belongs to a credential: strangers get nothing kept.
         if len(head) <= _CACHED_MAX_CHARS and self._credentials.lookup(layout.scope.access_key) is not None:
             if len(self._layouts) >= _CACHE_MAX:
@@ -215,6 +244,8 @@ class Verifier(Generic[C]):
             and len(scope.date) == 8
         ):
             return
+        if scope.service in self._other_way:
+            raise OtherWay
         found = []
         if scope.region != self._region:
             found.append(f"Credential should be scoped to a valid region, not '{scope.region[:64]}'. ")
@@ -260,7 +291,7 @@ class Verifier(Generic[C]):
         self._stamps = (text, seconds)
         return seconds
 
-    def _canonical_requests(self, request: Request, layout: _Layout, body_sha256: str) -> Iterator[bytes]:
+    def _canonical_requests(self, request: Request, layout: Layout, body_sha256: str) -> Iterator[bytes]:
         """The canonical request, and after it the other spellings where there are any."""
         path = self._paths.get(request.path)
         if path is None:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from jupyter_lambda import __version__, http1
 from jupyter_lambda.api.app import App
+from jupyter_lambda.api.forward.forward import streams
 from jupyter_lambda.config import LambdaEngine
 from jupyter_lambda.engine.credentials import Credentials
 from jupyter_lambda.engine.runtimes import Runtimes
@@ -78,8 +79,9 @@ async def hosted(directory: Path, traits: LambdaEngine, say: Say, *, owner_pid: 
         )
         triggers = await stack.enter_async_context(Triggers(service))
         app = App(service, triggers)
-        sandboxes.aws_handler = app.handle
+        sandboxes.aws_handler, sandboxes.streams = app.handle, streams
         server = http1.Server(app.handle)
+        server.streams = streams
         stack.push_async_callback(server.close, grace_s=_LAST_WORDS_S)
         url = await _listen(server, traits.port)
         store.announce(url)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import signal
+from http.client import HTTPConnection
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -19,3 +23,98 @@ def test_nothing_is_started_before_it_is_needed_and_status_says_so(cloud: Cloud)
     status: Any = Admin(cloud.connection).status()
     assert status["triggers"]["cloud"]["server"] == cloud.server
     assert "not started" in status["triggers"]["cloud"]["state"]
+
+
+def test_every_service_answers_through_the_engine(cloud: Cloud) -> None:  # noqa: F811
+    s3, sqs, sns = cloud.client("s3"), cloud.client("sqs"), cloud.client("sns")
+    s3.create_bucket(Bucket="letters")
+    s3.put_object(Bucket="letters", Key="a b/ü+c~(1).txt", Body=b"hello", Metadata={"from": "me"})
+    found = s3.get_object(Bucket="letters", Key="a b/ü+c~(1).txt")
+    assert (found["Body"].read(), found["Metadata"], found["ContentLength"]) == (b"hello", {"from": "me"}, 5)
+    assert [one["Key"] for one in s3.list_objects_v2(Bucket="letters")["Contents"]] == ["a b/ü+c~(1).txt"]
+    assert s3.head_object(Bucket="letters", Key="a b/ü+c~(1).txt")["ContentLength"] == 5
+    assert s3.get_object(Bucket="letters", Key="a b/ü+c~(1).txt", Range="bytes=1-3")["Body"].read() == b"ell"
+
+    queue = sqs.create_queue(QueueName="jobs")["QueueUrl"]
+    assert queue == f"{cloud.connection.url}/000000000000/jobs"
+    sqs.send_message(QueueUrl=queue, MessageBody="one")
+    assert sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=2)["Messages"][0]["Body"] == "one"
+    ordered = sqs.create_queue(QueueName="jobs.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
+    for body in "123":
+        sqs.send_message(QueueUrl=ordered, MessageBody=body, MessageGroupId="g", MessageDeduplicationId=body)
+    messages = sqs.receive_message(QueueUrl=ordered, MaxNumberOfMessages=10)["Messages"]
+    assert [one["Body"] for one in messages] == ["1", "2", "3"]
+
+    topic = sns.create_topic(Name="news")["TopicArn"]
+    assert topic == "arn:aws:sns:us-east-1:000000000000:news"
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint="arn:aws:sqs:us-east-1:000000000000:jobs")
+    sns.publish(TopicArn=topic, Message="published")
+    told = sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=5, MaxNumberOfMessages=10)["Messages"]
+    assert any(json.loads(one["Body"])["Message"] == "published" for one in told if one["Body"].startswith("{"))
+
+
+def test_streams_and_tables(cloud: Cloud) -> None:  # noqa: F811
+    kinesis, tables, changes = cloud.client("kinesis"), cloud.client("dynamodb"), cloud.client("dynamodbstreams")
+    kinesis.create_stream(StreamName="clicks", ShardCount=2)
+    cloud.until(
+        lambda: (
+            kinesis.describe_stream_summary(StreamName="clicks")["StreamDescriptionSummary"]["StreamStatus"] == "ACTIVE"
+        )
+    )
+    kinesis.put_record(StreamName="clicks", Data=b"\x00\xff", PartitionKey="k")
+    shards = kinesis.list_shards(StreamName="clicks")["Shards"]
+    records: list[Any] = []
+    for shard in shards:
+        iterator = kinesis.get_shard_iterator(
+            StreamName="clicks", ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON"
+        )["ShardIterator"]
+        records += kinesis.get_records(ShardIterator=iterator)["Records"]
+    assert [one["Data"] for one in records] == [b"\x00\xff"]
+
+    made = tables.create_table(
+        TableName="orders",
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+        StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
+    )["TableDescription"]
+    tables.put_item(TableName="orders", Item={"id": {"S": "1"}, "n": {"N": "2"}})
+    assert tables.get_item(TableName="orders", Key={"id": {"S": "1"}})["Item"]["n"] == {"N": "2"}
+    [shard] = changes.describe_stream(StreamArn=made["LatestStreamArn"])["StreamDescription"]["Shards"]
+    iterator = changes.get_shard_iterator(
+        StreamArn=made["LatestStreamArn"], ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON"
+    )["ShardIterator"]
+    [change] = changes.get_records(ShardIterator=iterator)["Records"]
+    assert change["dynamodb"]["NewImage"]["n"] == {"N": "2"}
+
+
+def test_objects_in_parts_presigned_and_of_many_megabytes(cloud: Cloud) -> None:  # noqa: F811
+    s3 = cloud.client("s3")
+    s3.create_bucket(Bucket="big-things")
+    data = os.urandom(1024 * 1024) * 24
+    s3.put_object(Bucket="big-things", Key="whole", Body=data)
+    assert s3.get_object(Bucket="big-things", Key="whole")["Body"].read() == data
+    s3.upload_fileobj(io.BytesIO(data), "big-things", "parts")  # multipart, several parts at once
+    assert s3.get_object(Bucket="big-things", Key="parts")["Body"].read() == data
+    for version in ("s3", "s3v4"):
+        signing = cloud.client("s3", signature_version=version)
+        put = signing.generate_presigned_url("put_object", Params={"Bucket": "big-things", "Key": "pre signed"})
+        assert requested("PUT", put, b"by url")[0] == 200
+        get = signing.generate_presigned_url("get_object", Params={"Bucket": "big-things", "Key": "pre signed"})
+        status, headers, body = requested("GET", get)
+        assert (status, body) == (200, b"by url")
+        assert headers["content-security-policy"].startswith("sandbox")
+        status, _, body = requested("GET", get.replace("pre%20signed", "whole"))
+        assert (status, b"SignatureDoesNotMatch" in body) == (403, True)
+        assert requested("GET", get.replace("AKIA", "AKIB"))[0] == 403
+
+
+def requested(method: str, url: str, body: bytes = b"", headers: dict[str, str] | None = None) -> Any:
+    parts = urlsplit(url)
+    connection = HTTPConnection(parts.netloc, timeout=60)
+    try:
+        connection.request(method, f"{parts.path}?{parts.query}", body, headers or {})
+        answer = connection.getresponse()
+        return answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read()
+    finally:
+        connection.close()

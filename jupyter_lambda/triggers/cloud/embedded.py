@@ -22,7 +22,7 @@ from jupyter_lambda.sandbox.directory import short_path
 log = logging.getLogger(__name__)
 
 #: What of each server the engine offers: what it has, less what the engine serves itself and what starts programs.
-SERVICES = ("s3", "sqs", "sns", "kinesis", "dynamodb", "dynamodbstreams", "secretsmanager", "ssm", "kms", "sts")
+SERVICES = ("s3", "sqs", "sns", "kinesis", "dynamodb", "dynamodbstreams", "secretsmanager", "ssm", "kms", "sts", "iam")
 #: The modules that a server consists of, in the order of preference; docs/dependencies.md says why.
 MODULES: Mapping[str, tuple[str, ...]] = {"ministack": ("ministack", "hypercorn"), "moto": ("moto", "flask")}
 #: Seconds that a start may take, between two looks at it, and after a death before the next start: first and longest.

@@ -169,10 +169,12 @@ def _signed(
     url = f"{address.scheme}://{address.netloc}{path}" + (f"?{message.query}" if message.query else "")
     request = AWSRequest(message.method, url, data=message.body, headers=message.headers)
     request.headers["Host"] = address.netloc
-    if streamed:
-        request.headers["X-Amz-Content-SHA256"] = UNSIGNED
-        request.context["payload_signing_enabled"] = False
-    signer = S3SigV4Auth if signing_name == "s3" else SigV4Auth
+
+    class Unsigned(S3SigV4Auth):  # type: ignore[misc]  # untyped
+        def payload(self, request: Any) -> str:
+            return UNSIGNED
+
+    signer = SigV4Auth if signing_name != "s3" else Unsigned if streamed else S3SigV4Auth
     signer(keys, signing_name, region).add_auth(request)
     return dict(request.headers.items())
 

@@ -1,0 +1,142 @@
+"""The services that are handed on to the cloud, and which operation a request for one of them means.
+
+A request goes on only for an operation that botocore's description of its service has: the servers behind find out by
+themselves whom a request is for, by paths and headers of whatever kind, and nothing but this list is meant to be
+reached through here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs, unquote
+
+from jupyter_lambda.api.canonical import normal_path
+from jupyter_lambda.api.routing import Router
+from jupyter_lambda.errors import AccessDeniedException, UnknownOperationException
+from jupyter_lambda.http1 import Request
+
+from . import presigned_v2
+
+
+@dataclass(frozen=True, slots=True)
+class Forwardable:
+    """One service."""
+
+    #: botocore's name of it.
+    name: str
+    #: In a credential's scope.
+    signing_name: str
+    #: What its IAM actions begin with.
+    action_prefix: str
+
+
+#: What the engine serves itself is not here; nor is what starts programs (Step Functions, CodeBuild …).
+SERVICES = (
+    Forwardable("s3", "s3", "s3"),
+    Forwardable("sqs", "sqs", "sqs"),
+    Forwardable("sns", "sns", "sns"),
+    Forwardable("kinesis", "kinesis", "kinesis"),
+    Forwardable("dynamodb", "dynamodb", "dynamodb"),
+    Forwardable("dynamodbstreams", "dynamodb", "dynamodb"),
+    Forwardable("secretsmanager", "secretsmanager", "secretsmanager"),
+    Forwardable("ssm", "ssm", "ssm"),
+    Forwardable("kms", "kms", "kms"),
+    Forwardable("sts", "sts", "sts"),
+    Forwardable("iam", "iam", "iam"),
+)
+#: Signed as all others are; S3 has its own way.
+SIGNING_NAMES = frozenset(service.signing_name for service in SERVICES) - {"s3"}
+
+
+class Found(NamedTuple):
+    """What a request means."""
+
+    operation: str
+    labels: dict[str, str]
+
+
+class Rpc:
+    """A service whose operations are named in a header (JSON, CBOR) or in a form (query)."""
+
+    def __init__(self, service: Forwardable, description: dict[str, Any]) -> None:
+        self.service = service
+        self.operations: frozenset[str] = frozenset(description["operations"])
+        self._prefix = str(description["metadata"].get("targetPrefix", "")) + "."
+
+    def means(self, request: Request) -> bool:
+        """Whether a request is for this service rather than for another of the same signing name."""
+        target = request.headers.get("x-amz-target")
+        return target is None or target.startswith(self._prefix)
+
+    def find(self, request: Request) -> Found:
+        """The operation.
+
+        Raises:
+            UnknownOperationException: None of this service's.
+        """
+        target = request.headers.get("x-amz-target")
+        if target is not None:
+            named = target.removeprefix(self._prefix) if target.startswith(self._prefix) else ""
+        else:
+            sent = parse_qs(request.query).get("Action") or parse_qs(request.body.decode("utf-8", "replace")).get(
+                "Action"
+            )
+            named = sent[0] if sent else ""
+        if named not in self.operations:
+            raise UnknownOperationException(f"{self.service.name} has no operation {(named or target or '')[:128]!r}")
+        return Found(named, {})
+
+
+class S3:
+    """S3, whose operations are found by method, path, query and, for copies, a header."""
+
+    service = SERVICES[0]
+
+    def __init__(self, description: dict[str, Any]) -> None:
+        self.operations: frozenset[str] = frozenset(description["operations"])
+        self._router: Router[str] = Router()
+        for name, spec in description["operations"].items():
+            path, _, query = spec["http"]["requestUri"].partition("?")
+            kept = "&".join(piece for piece in query.split("&") if piece and not piece.startswith("x-id="))
+            if not name.startswith("WriteGetObjectResponse"):
+                self._router.add(spec["http"]["method"], f"{path}?{kept}" if kept else path, name)
+
+    def find(self, method: str, path: str, query: str, headers: dict[str, str]) -> Found:
+        """The operation, with Bucket and Key.
+
+        Raises:
+            AccessDeniedException: The path leads out of all buckets.
+            UnknownOperationException: No such operation.
+        """
+        bucket = path.split("/", 2)[1] if path.startswith("/") else ""
+        inside = _is_bucket(bucket) and normal_path(path).split("/", 2)[1:2] == [bucket]
+        if not inside and path not in ("/", ""):
+            raise AccessDeniedException(f"{unquote(path)[:256]!r} is in no bucket")
+        found = self._router.find(method, path, query)
+        name = found[0] if found else ""
+        if not name or name not in self.operations:
+            raise UnknownOperationException(f"S3 has no operation for {method} {unquote(path)[:256]}")
+        if method == "PUT" and "x-amz-copy-source" in headers:
+            name = {"PutObject": "CopyObject", "UploadPart": "UploadPartCopy"}.get(name, name)
+        parts = path[1:].split("/", 1)
+        labels = {"Bucket": unquote(parts[0])} | ({"Key": unquote(parts[1])} if len(parts) > 1 and parts[1] else {})
+        return Found(name, labels)
+
+
+#: Names that S3 doesn't allow, or that mean something of its own to a server behind.
+_NO_BUCKETS = frozenset({"moto-api", "latest", "favicon.ico", "iceberg"})
+
+
+def _is_bucket(name: str) -> bool:
+    """Whether the first segment of a path may be a bucket's name, and no route of a server's own."""
+    return bool(name) and name not in _NO_BUCKETS and name[0].isalnum() and name.isascii() and "%" not in name
+
+
+def without_signature(query: str) -> str:
+    """A presigned query without what was signed for: the request is signed anew for where it goes."""
+    names = {
+        "x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-expires", "x-amz-signedheaders", "x-amz-signature",
+        "x-amz-security-token", *presigned_v2.NAMES,
+    }  # fmt: skip
+    return "&".join(piece for piece in query.split("&") if piece.partition("=")[0].lower() not in names)
