@@ -165,8 +165,49 @@ class Admin:
         """The asynchronous queue: depth by state, dead events."""
         return self.call("GET", "/events")
 
+    def runs(self, function: str | None = None, *, limit: int = 50) -> list[dict[str, Any]]:
+        """Runs of notebook jobs, newest first."""
+        found: list[dict[str, Any]] = self.call("GET", "/runs", function=function, limit=limit)["runs"]
+        return found
+
+    def failed_runs(self, since_s: float | None = None) -> dict[str, Any]:
+        """Scheduled runs that failed since then, or since somebody last looked: ``runs`` and ``since_s``."""
+        return self.call("GET", "/runs", failed_since="seen" if since_s is None else since_s)
+
+    def run(self, run_id: str) -> dict[str, Any]:
+        """One run."""
+        return self.call("GET", f"/runs/{quote(run_id, safe='')}")
+
+    def artefact(self, run_id: str, name: str) -> bytes:
+        """One file that a run left behind."""
+        status, body = self._send("GET", f"/runs/{quote(run_id, safe='')}/{quote(name, safe='')}", {})
+        if status != 200:
+            _read(status, body, f"{name} of run {run_id}")
+        return body
+
+    def saw_runs(self) -> None:
+        """What failed so far has been seen."""
+        self.call("POST", "/runs/seen")
+
+    def put_job(self, function: str, *, notebook: str, kept: int) -> None:
+        """A function runs a notebook, and so many of its runs are kept."""
+        self.call("PUT", f"/jobs/{quote(function, safe='')}", notebook=notebook, kept=kept)
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """Functions that run notebooks."""
+        found: list[dict[str, Any]] = self.call("GET", "/jobs")["jobs"]
+        return found
+
+    def forget_job(self, function: str) -> None:
+        """Remove what a job's runs left behind."""
+        self.call("DELETE", f"/jobs/{quote(function, safe='')}")
+
     def call(self, method: str, path: str, **query: Any) -> dict[str, Any]:
         """One signed request to an admin route; parameters that are None are left out."""
+        status, body = self._send(method, path, query)
+        return _read(status, body, f"{method} {PREFIX}{path}")
+
+    def _send(self, method: str, path: str, query: Mapping[str, Any]) -> tuple[int, bytes]:
         from http.client import HTTPConnection, HTTPException, HTTPSConnection
 
         given = {key: str(value) for key, value in query.items() if value is not None}
@@ -186,7 +227,7 @@ class Admin:
             ) from exc
         finally:
             http.close()
-        return _read(answer.status, body, f"{method} {target}")
+        return answer.status, body
 
 
 def _read(status: int, body: bytes, what: str) -> dict[str, Any]:

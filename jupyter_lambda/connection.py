@@ -102,6 +102,13 @@ def announced(state_dir: Path) -> dict[str, Any] | None:
     return data if isinstance(data, dict) and "url" in data else None
 
 
+def ends_with(connection: Connection) -> int | None:
+    """The process with which an engine ends; None where it stays until it is stopped, or is elsewhere."""
+    data = announced(connection.state_dir) if connection.state_dir is not None else None
+    owner = data.get("owner_pid") if data and data.get("epoch") == connection.epoch else None
+    return owner if isinstance(owner, int) and owner else None
+
+
 def health(url: str, timeout_s: float = HEALTH_TIMEOUT_S) -> str | None:
     """ "ready" or "draining"; None when no engine answers there."""
     from http.client import HTTPConnection, HTTPException, HTTPSConnection

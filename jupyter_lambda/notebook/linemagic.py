@@ -273,6 +273,18 @@ def _doctor(shell: Any, arguments: argparse.Namespace) -> Any:
     return render.tabular(("", "what", "finding", "what to do"), rows, f"Engine at {engine.connection.url}")
 
 
+def _notebook(shell: Any, arguments: argparse.Namespace) -> Any:
+    from .jobs.job import notebook
+
+    return notebook(shell, arguments)
+
+
+def _runs(shell: Any, arguments: argparse.Namespace) -> Any:
+    from .jobs.runs import runs
+
+    return runs(shell, arguments)
+
+
 def _help(shell: Any, arguments: argparse.Namespace) -> None:
     if arguments.topic is None:
         print(options.line_parser().format_help())  # noqa: T201
@@ -298,6 +310,8 @@ COMMANDS: dict[str, Callable[[Any, argparse.Namespace], Any]] = {
     "stats": _stats,
     "bill": _bill,
     "stop": _stop,
+    "notebook": _notebook,
+    "runs": _runs,
     "doctor": _doctor,
     "help": _help,
 }

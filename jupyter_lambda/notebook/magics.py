@@ -22,9 +22,9 @@ class LambdaMagics(Magics):
         from . import options
 
         try:
-            if cell is None:
-                return self._line(line)
-            return self._cell(line, cell)
+            found = self._line(line) if cell is None else self._cell(line, cell)
+            _tell_of_failures()
+            return found
         except options.HelpShown:
             return None
 
@@ -50,6 +50,17 @@ class LambdaMagics(Magics):
         arguments = options.parse_line(given)
         run: Callable[[Any, argparse.Namespace], Any] = linemagic.COMMANDS[arguments.subcommand]
         return run(self.shell, arguments)
+
+
+def _tell_of_failures() -> None:
+    """Say once what failed while nobody looked; nothing where this kernel knows no engine yet."""
+    from .engine import engines
+
+    engine = engines.known()
+    if engine is not None:
+        from .jobs.notice import tell
+
+        tell(engine)
 
 
 def _looks_like_cell(given: list[str]) -> bool:

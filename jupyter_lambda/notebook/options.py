@@ -12,6 +12,7 @@ from jupyter_lambda.model import limits
 
 from . import words
 from .errors import MagicUsageError
+from .jobs import options as jobs
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -248,6 +249,8 @@ _DEFINITIONS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] =
     "stats": ("calls, errors, GB-seconds and price", _stats),
     "bill": ("what AWS would charge, by function or day", _bill),
     "stop": ("stop what is running", _stop),
+    "notebook": ("run a whole notebook as a job: on a schedule, or now", jobs.notebook),
+    "runs": ("what notebook jobs did: status, pages, logs, failures", jobs.runs),
     "doctor": ("check the engine and say what to do about each finding", _doctor),
     "help": ("this overview, or the help of one subcommand", _help),
 }
