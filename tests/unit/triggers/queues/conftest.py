@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import itertools
 import json
+import re
 import selectors
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
@@ -170,6 +171,10 @@ class FakeQueue:
         return {"Successful": [], "Failed": []}
 
 
+def _snake(operation: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", operation).lower()
+
+
 class FakeCloud:
     """Answers SQS's operations; other services by ``others``."""
 
@@ -196,7 +201,7 @@ class FakeCloud:
             raise self.failures.pop(0)
         if service != "sqs":
             return self.others[service, operation](params)
-        return await getattr(self, f"_{operation}")(params)
+        return await getattr(self, _snake(operation))(params)
 
     def _found(self, params: Mapping[str, Any]) -> FakeQueue:
         name = params["QueueUrl"].rsplit("/", 1)[-1]
@@ -204,20 +209,20 @@ class FakeCloud:
             raise absent()
         return self.queues[name]
 
-    async def _CreateQueue(self, params):
+    async def create_queue(self, params):
         self.queues.setdefault(params["QueueName"], FakeQueue(params["QueueName"]))
         return {"QueueUrl": f"http://sqs/{params['QueueName']}"}
 
-    async def _DeleteQueue(self, params):
+    async def delete_queue(self, params):
         del self.queues[self._found(params).name]
         return {}
 
-    async def _GetQueueUrl(self, params):
+    async def get_queue_url(self, params):
         if params["QueueName"] not in self.queues:
             raise absent()
         return {"QueueUrl": f"http://sqs/{params['QueueName']}"}
 
-    async def _GetQueueAttributes(self, params):
+    async def get_queue_attributes(self, params):
         queue = self._found(params)
         attributes = {"QueueArn": queue.arn, "VisibilityTimeout": str(queue.visibility_s)}
         attributes["ApproximateNumberOfMessages"] = str(len(queue.messages))
@@ -228,11 +233,11 @@ class FakeCloud:
             attributes["RedrivePolicy"] = json.dumps(policy)
         return {"Attributes": attributes}
 
-    async def _SetQueueAttributes(self, params):
+    async def set_queue_attributes(self, params):
         self._found(params)
         return {}
 
-    async def _ReceiveMessage(self, params):
+    async def receive_message(self, params):
         loop = asyncio.get_running_loop()
         until_s = loop.time() + params["WaitTimeSeconds"]
         while True:
@@ -243,13 +248,13 @@ class FakeCloud:
                 return {"Messages": found} if found else {}
             await asyncio.sleep(0.1)
 
-    async def _DeleteMessageBatch(self, params):
+    async def delete_message_batch(self, params):
         return self._found(params).delete(params["Entries"])
 
-    async def _ChangeMessageVisibilityBatch(self, params):
+    async def change_message_visibility_batch(self, params):
         return self._found(params).change(params["Entries"])
 
-    async def _SendMessage(self, params):
+    async def send_message(self, params):
         return {"MessageId": self._found(params).send(params["MessageBody"])}
 
 

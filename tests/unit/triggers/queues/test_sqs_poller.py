@@ -1,13 +1,17 @@
-"""An SQS queue is read: batches, order, failures, throttles. Source: AWS Lambda Developer Guide, "… with Amazon SQS"."""
+"""An SQS queue is read: batches, order, failures, throttles.
+
+Source: AWS Lambda Developer Guide, "Using Lambda with Amazon SQS".
+"""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -113,7 +117,7 @@ class Run:
         self.context = context
         self.poller = SqsPoller(context)
 
-    async def __aenter__(self) -> Run:
+    async def __aenter__(self) -> Self:
         self.task = asyncio.create_task(self.poller.run())
         return self
 
@@ -244,7 +248,7 @@ def test_after_an_error_messages_come_again_when_their_visibility_has_run_out_an
         async with Run(cloud, queue, Service(function)) as run:
             await until(lambda: dead.messages)
         assert len(times) == 3
-        assert [round((b - a) / 30) for a, b in zip(times, times[1:], strict=False)] == [1, 1]
+        assert [round((b - a) / 30) for a, b in itertools.pairwise(times)] == [1, 1]
         assert run.rows.results[-1] == "PROBLEM: Function call failed"
         assert [r["attributes"]["ApproximateReceiveCount"] for e in run.service.events for r in e["Records"]] == [
             "1",
