@@ -109,6 +109,27 @@ def ends_with(connection: Connection) -> int | None:
     return owner if isinstance(owner, int) and owner else None
 
 
+def disown(state_dir: Path) -> int | None:
+    """Let the engine of a state directory stay when the process ends that it belongs to; that process, or None.
+
+    Raises:
+        StoreError: engine.json can't be written.
+    """
+    data = announced(state_dir)
+    owner = data.get("owner_pid") if data else None
+    if not data or not isinstance(owner, int) or not owner:
+        return None
+    draft = state_dir / "engine.json.disown"
+    try:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            json.dump({**data, "owner_pid": 0}, file)
+        draft.replace(state_dir / "engine.json")
+    except OSError as exc:
+        raise StoreError(f"{state_dir / 'engine.json'} can't be written: {exc}") from exc
+    return owner
+
+
 def health(url: str, timeout_s: float = HEALTH_TIMEOUT_S) -> str | None:
     """ "ready" or "draining"; None when no engine answers there."""
     from http.client import HTTPConnection, HTTPException, HTTPSConnection

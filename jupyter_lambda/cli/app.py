@@ -29,6 +29,7 @@ class LambdaApp(LambdaCommand):
     subcommands = {
         "serve": (_HERE + "serve.ServeCommand", "Run an engine in the foreground."),
         "start": (_HERE + "lifecycle.StartCommand", "Start an engine in the background."),
+        "service": (_HERE + "service.ServiceCommand", "Leave an engine running: a systemd user unit."),
         "stop": (_HERE + "lifecycle.StopCommand", "Stop the engine; work in flight finishes first."),
         "status": (_HERE + "lifecycle.StatusCommand", "Show the engine and what it does."),
         "env": (_HERE + "lifecycle.EnvCommand", "Print shell exports that make any AWS tool use the engine."),
@@ -37,6 +38,7 @@ class LambdaApp(LambdaCommand):
         "invoke": (_HERE + "functions.InvokeCommand", "Invoke a function."),
         "bill": (_HERE + "bill.BillCommand", "Show what functions would have cost on AWS, by function and day."),
         "logs": (_HERE + "logs.LogsCommand", "Show or follow a function's log."),
+        "runs": (_HERE + "runs.RunsCommand", "Show what notebook jobs did, and save what they left."),
         "simulate": (_HERE + "simulate.SimulateCommand", "Try the pool policy in simulated time, with a picture."),
     }
 

@@ -14,7 +14,7 @@ from typing import Any
 from traitlets import Bool, Float
 
 from jupyter_lambda.client import Admin
-from jupyter_lambda.connection import alive, announced, connect, find, health
+from jupyter_lambda.connection import alive, announced, connect, disown, find, health
 
 from .command import ENGINE_ALIASES, EXIT_FAILURE, LambdaCommand
 
@@ -44,7 +44,9 @@ class StartCommand(LambdaCommand):
     def run(self) -> int:
         """Prints the address; an engine that runs already is a success too."""
         if running := find(self.directory):
-            print(f"already running: {running.describe()}, process {running.pid}")
+            owner = disown(self.directory)
+            stays = f"; it stays now when process {owner} (Jupyter's) ends" if owner else ""
+            print(f"already running: {running.describe()}, process {running.pid}{stays}")
             return 0
         ready = connect(self.directory, owner_pid=0, on_message=_tell, arguments=self._passed_on())
         print(f"ready: {ready.describe()}, process {ready.pid}")

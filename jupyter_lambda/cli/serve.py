@@ -17,7 +17,7 @@ from typing import Any
 from traitlets import Int
 
 from jupyter_lambda.config import LambdaEngine
-from jupyter_lambda.connection import EXIT_ALREADY_RUNNING
+from jupyter_lambda.connection import EXIT_ALREADY_RUNNING, announced
 from jupyter_lambda.errors import EngineAlreadyRunning
 
 from .command import ENGINE_ALIASES, LambdaCommand
@@ -73,11 +73,7 @@ class ServeCommand(LambdaCommand):
         with _signals(stop.ask):
             watch = asyncio.ensure_future(owner_gone(self.owner_pid)) if self.owner_pid else None
             if watch:
-                watch.add_done_callback(
-                    lambda done: (
-                        None if done.cancelled() else stop.ask(f"process {self.owner_pid}, its owner, has ended")
-                    )
-                )
+                watch.add_done_callback(lambda done: None if done.cancelled() else self._owner_ended(stop.ask))
             try:
                 async with hosted(self.directory, traits, self._warn, owner_pid=self.owner_pid) as engine:
                     isolated = "isolated" if engine.driver.isolated else "NOT isolated"
@@ -89,6 +85,14 @@ class ServeCommand(LambdaCommand):
             finally:
                 if watch:
                     watch.cancel()
+
+    def _owner_ended(self, ask: Callable[[str], None]) -> None:
+        """Stop, unless somebody has said meanwhile that this engine is to stay (``jupyter lambda start``)."""
+        data = announced(self.directory)
+        if data is not None and data.get("pid") == os.getpid() and not data.get("owner_pid"):
+            self._say(f"process {self.owner_pid}, which it belonged to, has ended; it stays, as it was told")
+        else:
+            ask(f"process {self.owner_pid}, its owner, has ended")
 
     def _say(self, line: str) -> None:
         with contextlib.suppress(OSError):  # a terminal that has gone must not keep the engine from draining
