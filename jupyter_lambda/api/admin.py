@@ -24,10 +24,13 @@ from jupyter_lambda.errors import (
 )
 from jupyter_lambda.http1 import Request, Response
 from jupyter_lambda.model.invocation import Status
+from jupyter_lambda.triggers.folders import files
+from jupyter_lambda.triggers.folders.telling import FILES_PATH
 from jupyter_lambda.triggers.host import Triggers
 
+from . import folders
 from .downloads import PREFIX as PACKAGES_PREFIX
-from .downloads import package_bytes
+from .downloads import file_url, package_bytes
 from .routing import Router
 
 PREFIX = "/_jupyter_lambda/"
@@ -88,6 +91,7 @@ class Admin:
         self._router: Router[Route] = Router()
         for method, template, route in _ROUTES:
             self._router.add(method, PREFIX + template, route)
+        triggers.folders.sign = lambda path: file_url(service, triggers.folders.endpoint, path)
 
     async def handle(self, request: Request, headers: list[tuple[str, str]]) -> Response:
         """Answer a request of the owner.
@@ -98,6 +102,8 @@ class Admin:
         if request.path.startswith(PACKAGES_PREFIX) and request.method == "GET":
             data = await asyncio.to_thread(package_bytes, self._service, request.path)
             return Response(200, [*headers, ("Content-Type", "application/zip")], data)
+        if request.path.startswith(FILES_PATH) and request.method == "GET":
+            return await files.answer(self._triggers.folders, request, headers)
         found = self._router.find(request.method, request.path, request.query)
         if found is None:
             raise UnknownOperationException(f"There is no admin route {request.method} {request.path[:256]}.")
@@ -195,6 +201,15 @@ class Admin:
             "dead": events.dead(query.count("limit", 100)),
         }
 
+    async def _folders(self, query: Query, labels: dict[str, str]) -> dict[str, Any]:
+        return {"folders": self._triggers.folders.described(query.text("function"))}
+
+    async def _put_folder(self, query: Query, labels: dict[str, str]) -> dict[str, Any]:
+        return await folders.put(self._triggers.folders, query)
+
+    async def _delete_folder(self, query: Query, labels: dict[str, str]) -> dict[str, Any]:
+        return await folders.remove(self._triggers.folders, query)
+
 
 _ROUTES: tuple[tuple[str, str, Route], ...] = (
     ("GET", "status", Admin._status),
@@ -207,4 +222,7 @@ _ROUTES: tuple[tuple[str, str, Route], ...] = (
     ("GET", "doctor", Admin._doctor),
     ("GET", "environments", Admin._environments),
     ("GET", "events", Admin._events),
+    ("GET", "folders", Admin._folders),
+    ("PUT", "folders", Admin._put_folder),
+    ("DELETE", "folders", Admin._delete_folder),
 )

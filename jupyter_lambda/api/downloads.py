@@ -14,6 +14,8 @@ PREFIX = "/_jupyter_lambda/packages/"
 #: Seconds. Source: AWS Lambda API Reference, "GetFunction": "a link to download the deployment package that's valid
 #: for 10 minutes".
 VALID_S = 600
+#: Seconds for which a file's address is good: an event may wait, and be retried.
+FILE_VALID_S = 86_400
 
 
 def package_url(call: Call, code_sha256: str) -> str:
@@ -32,6 +34,25 @@ def package_url(call: Call, code_sha256: str) -> str:
         expires_s=VALID_S,
     )
     return f"http://{host}{path}"
+
+
+def file_url(service: LambdaService, endpoint: str, path: str) -> str:
+    """A file of a watched folder, as functions reach the engine; good for a day.
+
+    Args:
+        endpoint: The engine's address inside sandboxes.
+    """
+    signed = sigv4.presign(
+        service.credentials.owner,
+        "GET",
+        endpoint.partition("://")[2],
+        path,
+        region=service.account.region,
+        service="lambda",
+        now_s=service.clock(),
+        expires_s=FILE_VALID_S,
+    )
+    return f"{endpoint}{signed}"
 
 
 def package_bytes(service: LambdaService, path: str) -> bytes:

@@ -85,6 +85,8 @@ async def hosted(directory: Path, traits: LambdaEngine, say: Say, *, owner_pid: 
         stack.push_async_callback(server.close, grace_s=_LAST_WORDS_S)
         url = await _listen(server, traits.port)
         store.announce(url)
+        if driver.name == "process":
+            triggers.folders.endpoint = url
         stack.callback(_retract, directory, store.epoch)
         _announce(directory, service, url, owner_pid)
         # After the ready line, which nothing of this may hold back.

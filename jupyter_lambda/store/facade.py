@@ -11,8 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .database import Database
+from .deliveries import Deliveries
 from .disk import Disk
 from .events import EventQueue
+from .folders import Folders
 from .functions import Functions
 from .http import HttpApis
 from .imports import Imports
@@ -23,7 +25,11 @@ from .mappings import Mappings
 from .metrics import Metrics
 from .packages import Packages
 from .retention import LogRetention
+from .rules import Rules
 from .runs import Runs
+from .schedules import Schedules
+from .timers import Timers
+from .urls import Urls
 
 
 class Store:
@@ -55,7 +61,13 @@ class Store:
         self.http_apis = HttpApis(database)
         self.mappings = Mappings(database)
         self.retention = LogRetention(database)
+        self.urls = Urls(database)
         self.events = EventQueue(database, self.ledger, clock)
+        self.deliveries = Deliveries(database)
+        self.rules = Rules(database, self.events, self.deliveries)
+        self.schedules = Schedules(database)
+        self.timers = Timers(database, self.events, self.deliveries)
+        self.folders = Folders(database, self.events)
         self.packages = packages
         self.logs = Logs(lock.state_dir / "logs", clock=clock, cap_bytes=log_cap_bytes)
         self.runs = Runs(lock.state_dir / "runs")

@@ -10,6 +10,7 @@ from typing import Any, Protocol, Self
 from jupyter_lambda.engine.service import LambdaService
 
 from .cloud.host import Cloud, CloudSettings
+from .folders.host import Folders
 from .mappings.host import Mappings
 from .sites.apis import Apis
 from .sites.host import Sites
@@ -45,11 +46,14 @@ class Triggers:
         self.sites.answerers["api"] = self.apis.answer
         #: Event source mappings: Kinesis, DynamoDB Streams, SQS.
         self.mappings = Mappings(service, service.store.mappings, self.cloud)
+        #: Folders whose files fire functions.
+        self.folders = Folders(service)
         self._parts: dict[str, Part] = {
             "cloud": self.cloud,
             "sites": self.sites,
             "apis": self.apis,
             "mappings": self.mappings,
+            "folders": self.folders,
         }
         self._started: list[tuple[str, Part]] = []
 
