@@ -153,7 +153,8 @@ class Room:
                 self._unfit[version] = None
                 continue
             kind = self.stock.ready(version.kinds)
-            yield from self._free(version.memory_mb, kind, now_s)
+            if not self._in_vain(version.memory_mb, kind):
+                yield from self._free(version.memory_mb, kind, now_s)
             if not self._fits(version.memory_mb, kind):
                 return  # whose turn it is gets the next room; others must not overtake
             version.function.tokens -= 1
@@ -259,6 +260,11 @@ class Room:
         left_mb = self.promised_mb - (kind.memory_mb if kind else 0) - self._stopping_mb - self.stock.discarding_mb
         return left_mb + memory_mb - self._limits.memory_mb
 
+    def _in_vain(self, memory_mb: int, kind: Kind | None) -> bool:
+        """Whether there would not be room for so much if all that is idle or generic were given up."""
+        short_mb = self._short_mb(memory_mb, kind)
+        return 0 < self._idle_mb + self.stock.ready_mb(kind) < short_mb
+
     def _free(self, memory_mb: int, kind: Kind | None, now_s: float) -> Iterator[Instruction]:
         """Give up generic containers, then idle environments, until so much will fit beside what doesn't stop."""
         short_mb = self._short_mb(memory_mb, kind)
@@ -335,9 +341,8 @@ class Room:
                 kind = self.stock.ready(version.kinds)
                 if kind is None and self._may_begin() <= 0:
                     return False
-                short_mb = self._short_mb(version.memory_mb, kind)
-                if 0 < self._idle_mb + self.stock.ready_mb(kind) < short_mb:
-                    return False  # nothing is ended in vain
+                if self._in_vain(version.memory_mb, kind):
+                    return False
                 yield from self._free(version.memory_mb, kind, now_s)
                 if not self._fits(version.memory_mb, kind):
                     return False

@@ -240,6 +240,29 @@ async def test_who_answers_later_learns_that_nobody_waits_any_more(serve):
     assert not request.connection.answer(Response())
 
 
+async def test_one_task_answers_for_the_whole_connection(serve):
+    tasks: list[asyncio.Task] = []
+
+    async def handler(request: Request) -> Response:
+        tasks.append(asyncio.current_task())
+        await asyncio.sleep(0)
+        return Response(200, (), request.body)
+
+    _, host, port = await serve(handler)
+    reader, writer = await asyncio.open_connection(host, port)
+    for text in (b"one", b"two", b"three"):
+        writer.write(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n%s" % (len(text), text))
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200")
+        assert await reader.readexactly(len(text)) == text
+    assert len(tasks) == 3
+    assert len(set(tasks)) == 1
+    writer.close()
+    await writer.wait_closed()
+    await asyncio.wait(set(tasks), timeout=5)
+    assert tasks[0].done(), "and ends with it"
+
+
 async def test_a_failing_direct_handler_is_a_500(serve):
     def boom(request):
         raise RuntimeError("boom")

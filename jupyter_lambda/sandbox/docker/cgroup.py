@@ -194,7 +194,12 @@ class Cgroup:
         """Most memory used so far; None once it has gone, and on kernels before 5.19 with version 2."""
         name = "memory.max_usage_in_bytes" if self.version == 1 else "memory.peak"
         try:
-            return int((self.memory / name).read_text())
+            # Not by pathlib and io, which take ten times as long.
+            fd = os.open(f"{self.memory}/{name}", os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                return int(os.read(fd, 32))
+            finally:
+                os.close(fd)
         except (OSError, ValueError):
             return None
 

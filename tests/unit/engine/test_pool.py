@@ -463,6 +463,19 @@ def test_a_line_that_outlasts_a_cold_start_doubles_what_there_is():
     assert len(began) == 7, "one for each caller, and no more"
 
 
+def test_generic_containers_are_not_given_up_in_vain():
+    """Under a line that memory has no room for, they would otherwise be made and thrown away again and again."""
+    pool = make(memory_mb=300)
+    arrive(pool, "a", mb=256)
+    come_up(pool, "e1")
+    (prepare,) = pool.stock(BARE, 1, 0.5)
+    assert pool.prepared(prepare.container_id, 0.6) == []
+    for n in range(3):
+        assert arrive(pool, f"b{n}", mb=256, now=1.0) == []
+    assert pool.ready("e1", 2.0) == [Assign("e1", "b0")]
+    assert arrive(pool, "g", G, mb=44, now=2.0) == [Discard(prepare.container_id)], "here it makes room"
+
+
 # --- fairness
 
 
