@@ -28,7 +28,7 @@ from .logpipe import LogPipe
 from .runtime_api import RuntimeApi, error_response
 from .runtime_connection import RuntimeConnection
 from .session import Answer, Report, Session, SessionState
-from .streamed import is_streamed
+from .streamed import Wanted, streamed_or
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ class Sandbox:
             protocol=lambda server: RuntimeConnection(server, self._session),
         )
         self._server.on_refused.append(self._api.refused)
-        self._server.streams = is_streamed
+        self._server.streams = streamed_or(None)
         self._process: Process | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
@@ -304,9 +304,9 @@ class Sandbox:
             return error_response(404, "NotFound", text)
         return await handler(request)
 
-    def streams(self, wanted: Callable[[bytes, bytes, list[tuple[bytes, bytes]]], bool] | None) -> None:
+    def streams(self, wanted: Wanted | None) -> None:
         """Which requests that are not the Runtime API's are handed on before they are whole."""
-        self._server.streams = wanted
+        self._server.streams = streamed_or(wanted)
 
     def _on_report(self, report: Report) -> None:
         self._ready = self._clock()

@@ -20,7 +20,7 @@ from .base import Driver, GenericSpec, LogSink, SandboxSpec
 from .directory import SandboxDirectory
 from .runtime_api import error_response
 from .sandbox import MAX_BODY_BYTES, Sandbox
-from .streamed import is_streamed
+from .streamed import Wanted, streamed_or
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class Sandboxes:
         #: Answers what a sandbox asks on its socket beyond the Runtime API, with ``request.peer`` = "sandbox:<id>".
         self.aws_handler = aws_handler
         #: Which of these requests are handed on before they are whole, see ``http1.Server.streams``.
-        self.streams: Callable[[bytes, bytes, list[tuple[bytes, bytes]]], bool] | None = None
+        self.streams: Wanted | None = None
         self._state_dir = state_dir
         self._clock = clock
         self._live: set[Sandbox] = set()
@@ -127,7 +127,7 @@ class Sandboxes:
     async def _offer_tcp(self, sandbox: Sandbox, directory: SandboxDirectory) -> None:
         if self._tcp is None:
             self._tcp = http1.Server(self._handle_tcp, max_body_bytes=MAX_BODY_BYTES, stall_timeout_s=TIMEOUT_MAX_S)
-            self._tcp.streams = is_streamed
+            self._tcp.streams = streamed_or(None)
             _, self._tcp_port = await self._tcp.listen_tcp("127.0.0.1", 0)
         token = secrets.token_hex(16)
         self._by_token[token] = sandbox

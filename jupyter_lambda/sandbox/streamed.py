@@ -11,7 +11,7 @@ import asyncio
 import base64
 import binascii
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from jupyter_lambda import http1
 from jupyter_lambda.model.limits import RESPONSE_MAX_BYTES, STREAMED_RESPONSE_MAX_BYTES
@@ -19,6 +19,8 @@ from jupyter_lambda.model.stream import ResponseStream
 
 from .session import Answer, Refusal, Session
 
+#: Tells by method, target and headers of a request whether it is handed on before it is whole.
+Wanted = Callable[[bytes, bytes, list[tuple[bytes, bytes]]], bool]
 MODE_HEADER = "lambda-runtime-function-response-mode"
 #: What an answer is of which the runtime says nothing.
 _OCTETS = "application/octet-stream"
@@ -31,6 +33,13 @@ def is_streamed(method: bytes, target: bytes, headers: list[tuple[bytes, bytes]]
     if method != b"POST" or not target.endswith(b"/response"):
         return False
     return any(name.lower() == MODE_HEADER.encode() for name, _ in headers)
+
+
+def streamed_or(wanted: Wanted | None) -> Wanted:
+    """Such responses, and what else is wanted."""
+    if wanted is None:
+        return is_streamed
+    return lambda method, target, headers: is_streamed(method, target, headers) or wanted(method, target, headers)
 
 
 class TooLarge(Exception):

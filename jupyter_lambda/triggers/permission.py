@@ -67,7 +67,7 @@ def allows(statement: Mapping[str, Any], principal: str, action: str, keys: Mapp
     """
     return (
         statement.get("Effect") == "Allow"
-        and any(_pattern(pattern.lower()).fullmatch(action.lower()) for pattern in _several(statement.get("Action")))
+        and any(is_action(action, pattern) for pattern in _several(statement.get("Action")))
         and _is_principal(statement.get("Principal"), principal)
         and all(
             _holds(operator, key.lower(), _several(wanted), keys)
@@ -75,6 +75,11 @@ def allows(statement: Mapping[str, Any], principal: str, action: str, keys: Mapp
             for key, wanted in tests.items()
         )
     )
+
+
+def is_action(action: str, pattern: str) -> bool:
+    """Whether a pattern of actions ("lambda:Get*") has this one."""
+    return _pattern(pattern.lower()).fullmatch(action.lower()) is not None
 
 
 def _is_principal(stated: Any, principal: str) -> bool:

@@ -21,6 +21,7 @@ from . import (
     mappings,
     policies,
     tags,
+    urls,
     versions,
 )
 
@@ -37,6 +38,7 @@ MODULES: tuple[ModuleType, ...] = (
     account,
     management,
     mappings,
+    urls,
 )
 _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 

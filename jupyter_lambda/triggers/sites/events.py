@@ -17,7 +17,7 @@ from .visit import Visit
 
 #: Media types whose bodies are text in format 2.0; all others are base64.
 _TEXT = ("application/json", "application/javascript", "application/xml")
-#: Header in which a client tells of its trace; made where there is none.
+#: Header in which a client tells of its trace; added where there is none.
 TRACE_HEADER = "x-amzn-trace-id"
 _PROTOCOL = "HTTP/1.1"
 
@@ -35,16 +35,13 @@ def headers_of(visit: Visit) -> list[tuple[str, str]]:
         port = (visit.header("host") or "").rpartition(":")[2]
         kept.append(("X-Forwarded-Port", port if port.isdigit() else "80"))
     if TRACE_HEADER not in present:
-        kept.append(("X-Amzn-Trace-Id", trace_id(visit)))
+        kept.append(("X-Amzn-Trace-Id", visit.trace_id))
     return kept
 
 
-def trace_id(visit: Visit) -> str:
-    """The trace that the client told of, or a new one (its time is the request's own, by its id)."""
-    told = visit.header(TRACE_HEADER)
-    seconds = visit.request_id.replace("-", "")[:11]
-    at_s = int(seconds, 16) >> 4 if seconds else 0  # the first 48 bits are milliseconds
-    return told or f"Root=1-{at_s // 1000 & 0xFFFFFFFF:08x}-{secrets.token_hex(12)}"
+def new_trace(now_s: float) -> str:
+    """A trace that begins here."""
+    return f"Root=1-{int(now_s):08x}-{secrets.token_hex(12)}"
 
 
 def source_ip(visit: Visit) -> str:

@@ -14,6 +14,8 @@ from jupyter_lambda.http1 import Request, Response
 
 from . import origin
 from .address import Address, Kind, name_of
+from .events import TRACE_HEADER, new_trace
+from .urls import FunctionUrls
 from .visit import Answerer, Identify, Visit
 
 log = logging.getLogger(__name__)
@@ -24,7 +26,7 @@ class Sites:
 
     def __init__(self, service: LambdaService) -> None:
         self._service = service
-        self.answerers: dict[Kind, Answerer] = {}
+        self.answerers: dict[Kind, Answerer] = {"url": FunctionUrls(service).answer}
         #: Verifies signatures; the API layer puts it here.
         self.identify: Identify = _nobody
 
@@ -56,6 +58,7 @@ class Sites:
             peer=request.peer,
             prefix=prefix,
             request_id=request_id,
+            trace_id=request.headers.get(TRACE_HEADER) or new_trace(self._service.clock()),
             domain_name=name_of(kind, site_id, self._service.account.region),
             _request=request,
             _identify=self.identify,

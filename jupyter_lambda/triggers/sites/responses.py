@@ -85,6 +85,11 @@ def prelude(answer: Any) -> Response:
     return Response(_status(answer), headers)
 
 
+def bad_gateway() -> Response:
+    """What a Function URL answers where the function has failed, or its answer is malformed."""
+    return Response(502, [_JSON], b"Internal Server Error")
+
+
 def _parsed(payload: bytes) -> Any:
     try:
         return json.loads(payload) if payload else None

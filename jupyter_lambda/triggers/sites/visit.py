@@ -34,6 +34,8 @@ class Visit:
     #: What stood before ``path`` where the site was addressed by path; "": it was addressed by name.
     prefix: str
     request_id: str
+    #: As X-Ray writes it: the client's, or made here.
+    trace_id: str
     #: The site's own host name, whatever the request was addressed to.
     domain_name: str
     _request: Request
