@@ -3,6 +3,7 @@
 ========== =====================================================================================
 extension  joins it to the server: settings, routes, environment of kernels, start and stop
 keeper     the engine of this server: started on demand, watched, started again, stopped
+notices    tells of scheduled runs that failed, by events of the server
 handlers   the routes below ``base_url`` + ``lambda/``
 ========== =====================================================================================
 """

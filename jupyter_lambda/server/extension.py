@@ -16,6 +16,7 @@ from jupyter_lambda.connection import default_state_dir
 
 from .handlers import routes
 from .keeper import EngineKeeper, KeeperSettings
+from .notices import FailureNotices
 
 #: Bytes of one answer through the proxy: AWS's 200 MB for a streamed response, and some.
 _ANSWER_MAX_BYTES = 210 * 1024 * 1024
@@ -27,6 +28,8 @@ class LambdaExtension(ExtensionApp):
     name = "jupyter_lambda"
     version = __version__
     classes = [LambdaServer]  # noqa: RUF012 - traitlets' own class attribute
+
+    _notices: FailureNotices | None = None
 
     @default("config_file_name")
     def _default_config_file_name(self) -> str:
@@ -60,11 +63,15 @@ class LambdaExtension(ExtensionApp):
 
     async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
         await self.keeper.open()
+        self._notices = FailureNotices(self.keeper, serverapp.event_logger, self.log)
+        self._notices.open()
 
     async def stop_extension(self) -> None:
         """Called when the server stops."""
         self._environment.restore()
         self._client.close()
+        if self._notices is not None:
+            await self._notices.close()
         await self.keeper.close()
 
 
