@@ -28,6 +28,7 @@ from .retention import LogRetention
 from .rules import Rules
 from .runs import Runs
 from .schedules import Schedules
+from .sources import Sources
 from .timers import Timers
 from .urls import Urls
 
@@ -61,6 +62,7 @@ class Store:
         self.http_apis = HttpApis(database)
         self.mappings = Mappings(database)
         self.retention = LogRetention(database)
+        self.sources = Sources(database)
         self.urls = Urls(database)
         self.events = EventQueue(database, self.ledger, clock)
         self.deliveries = Deliveries(database)

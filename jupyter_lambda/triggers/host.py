@@ -12,6 +12,7 @@ from jupyter_lambda.engine.service import LambdaService
 from .cloud.host import Cloud, CloudSettings
 from .folders.host import Folders
 from .mappings.host import Mappings
+from .notifications.host import Notifications
 from .sites.apis import Apis
 from .sites.host import Sites
 
@@ -46,6 +47,8 @@ class Triggers:
         self.sites.answerers["api"] = self.apis.answer
         #: Event source mappings: Kinesis, DynamoDB Streams, SQS.
         self.mappings = Mappings(service, service.store.mappings, self.cloud)
+        #: What buckets and topics tell functions.
+        self.notifications = Notifications(service, service.store.sources, self.cloud)
         #: Folders whose files fire functions.
         self.folders = Folders(service)
         self._parts: dict[str, Part] = {
@@ -53,6 +56,7 @@ class Triggers:
             "sites": self.sites,
             "apis": self.apis,
             "mappings": self.mappings,
+            "notifications": self.notifications,
             "folders": self.folders,
         }
         self._started: list[tuple[str, Part]] = []
