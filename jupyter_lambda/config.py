@@ -190,6 +190,19 @@ class LambdaEngine(Configurable):
         help="Seconds between tries of an asynchronous event that was throttled or hit a system error: first and "
         "longest. Default 1, 300: AWS's.",
     ).tag(config=True)
+    missed_ticks = CaselessStrEnum(
+        ["once", "skip", "all"],
+        default_value="once",
+        help="What becomes of a schedule's ticks that were missed by more than a minute, while no engine ran or the "
+        "machine slept. once: one run makes up for all. skip: none. all: each runs, the latest missed_ticks_max of "
+        "them. Default once: a report that was due in the night is there in the morning, and nothing floods.",
+    ).tag(config=True)
+    missed_ticks_max = Int(
+        100,
+        min=1,
+        help="Ticks of one schedule that run at most when missed ones are caught up with (missed_ticks = all). Default "
+        "100: what a schedule of every minute misses in an hour and a half.",
+    ).tag(config=True)
     ledger_max_records = Int(
         1_000_000,
         min=1000,
@@ -240,9 +253,35 @@ class LambdaEngine(Configurable):
             "cloudwatch:ListMetrics",
             "logs:Describe*",
             "logs:GetLogEvents",
+            "s3:AbortMultipartUpload",
+            "s3:CompleteMultipartUpload",
+            "s3:CopyObject",
+            "s3:CreateBucket",
+            "s3:CreateMultipartUpload",
+            "s3:DeleteObject*",
+            "s3:GetBucketLocation",
+            "s3:GetObject*",
+            "s3:Head*",
+            "s3:List*",
+            "s3:PutObject*",
+            "s3:UploadPart*",
+            "sqs:*",
+            "kinesis:*",
+            "dynamodb:*",
+            "sns:Get*",
+            "sns:List*",
+            "sns:Publish*",
+            "events:PutEvents",
+            "secretsmanager:GetSecretValue",
+            "ssm:GetParameter*",
+            "kms:Decrypt",
+            "kms:Encrypt",
+            "kms:GenerateDataKey*",
+            "sts:GetCallerIdentity",
         ],
-        help="Actions that functions may call with their own credentials; * at the end matches any rest. Default: "
-        "invoke, read and publish metrics, so that one function can call another but none can change any.",
+        help="Actions that functions may call with their own credentials, by the names of the operations; * at the end "
+        "matches any rest. Default: invoke, read, publish metrics, and use the data of buckets, queues, streams and "
+        "tables, so that one function can call another but none can change any, or what fires it.",
     ).tag(config=True)
     cloud = CaselessStrEnum(
         ["auto", "embedded", "endpoint", "aws", "none"],

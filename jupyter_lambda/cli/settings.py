@@ -39,6 +39,8 @@ _SAME = (
     "event_concurrency",
     "event_retry_delays_s",
     "event_backoff_s",
+    "missed_ticks",
+    "missed_ticks_max",
     "ledger_max_records",
     "log_cap_mb",
     "state_cap_mb",

@@ -15,7 +15,7 @@ import logging
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from jupyter_lambda.errors import LambdaError, ResourceNotFoundException
@@ -24,6 +24,7 @@ from jupyter_lambda.model.arn import LATEST, FunctionName
 from jupyter_lambda.model.function import EventInvokeConfig, FunctionVersion
 from jupyter_lambda.model.invocation import AsyncEvent, Invocation, InvocationRecord, InvocationResult
 
+from .destinations import Delivery, Done, Outlet, UndeliverableError, destination_record
 from .metrics import Metrics
 from .pacing import LOOK_EVERY_S, Pace
 from .settings import EngineSettings
@@ -37,16 +38,12 @@ log = logging.getLogger(__name__)
 #: queue, so a lease only ever outlives its holder when the engine dies, and then the next start takes it back.
 LEASE_S = limits.TIMEOUT_MAX_S + limits.INIT_TIMEOUT_S + 300.0
 
+#: Seconds after its event came for which an outcome is offered to a destination that doesn't take it; then it is kept
+#: as dead, with why.
+OUTCOME_AGE_MAX_S = 86_400.0
+
 Run = Callable[[Invocation, FunctionVersion, int], Awaitable[InvocationResult]]
 Resolve = Callable[[FunctionName, str | None], FunctionVersion]
-
-
-@dataclass(frozen=True, slots=True)
-class _Done:
-    """An event the function is done with: why, and what it answered."""
-
-    condition: str
-    result: InvocationResult | None = None
 
 
 class EventWorker:
@@ -64,6 +61,8 @@ class EventWorker:
         metrics: Metrics | None = None,
     ) -> None:
         self._metrics = metrics if metrics is not None else Metrics(clock)
+        #: Takes outcomes to queues, topics, buses and buckets; None: nobody does.
+        self.outlet: Outlet | None = None
         self._settings = settings
         self._store = store
         self._run = run
@@ -187,7 +186,7 @@ class EventWorker:
     async def _process(self, event: AsyncEvent) -> None:
         config = self._config(event)
         if self._clock() - event.enqueued_s >= config.maximum_event_age_s:
-            await self._finish(event, config, _Done("EventAgeExceeded"))
+            await self._finish(event, config, Done("EventAgeExceeded"))
             return
         try:
             version = self._resolve(FunctionName(event.function_name), event.qualifier)
@@ -222,26 +221,26 @@ class EventWorker:
         due_s = self._clock() + min(longest_s, first_s * 2**event.deferrals)
         log.info("event %s is put off: %s", event.request_id, error)
         if due_s - event.enqueued_s > config.maximum_event_age_s:
-            await self._finish(event, config, _Done("EventAgeExceeded"))
+            await self._finish(event, config, Done("EventAgeExceeded"))
             return
         await self._store.events.retry(event.request_id, due_s, attempts=event.attempts, deferrals=event.deferrals + 1)
 
     async def _settle(self, event: AsyncEvent, config: EventInvokeConfig, result: InvocationResult) -> None:
         if result.function_error is None:
-            await self._finish(event, config, _Done("Success", result))
+            await self._finish(event, config, Done("Success", result))
             return
         if event.attempts >= config.maximum_retry_attempts or result.record.status == "cancelled":
-            await self._finish(event, config, _Done("RetriesExhausted", result))
+            await self._finish(event, config, Done("RetriesExhausted", result))
             return
         delays_s = self._settings.event_retry_delays_s
         due_s = self._clock() + delays_s[min(event.attempts, len(delays_s) - 1)]
         if due_s - event.enqueued_s > config.maximum_event_age_s:
-            await self._finish(event, config, _Done("EventAgeExceeded", result))
+            await self._finish(event, config, Done("EventAgeExceeded", result))
             return
         self._store.ledger.record(result.record)
         await self._store.events.retry(event.request_id, due_s, attempts=event.attempts + 1, deferrals=event.deferrals)
 
-    async def _finish(self, event: AsyncEvent, config: EventInvokeConfig, done: _Done) -> None:
+    async def _finish(self, event: AsyncEvent, config: EventInvokeConfig, done: Done) -> None:
         """The function is done with the event: to its destination, or out of the queue."""
         record = done.result.record if done.result else None
         success = done.condition == "Success"
@@ -249,13 +248,14 @@ class EventWorker:
             self._metrics.event_dropped(event.function_name)
         destination = config.on_success_arn if success else config.on_failure_arn
         if destination:
-            body = _destination_record(event, done, self._settings.account.function_arn(event.function_name))
+            body = destination_record(event, done, self._settings.account.function_arn(event.function_name))
             await self._owe(event, {"destination": destination, "body": body}, record)
             return
         dead_letter = None if success else self._dead_letter(event)
         if dead_letter:
             body = json.loads(event.payload or b"{}")
-            await self._owe(event, {"destination": dead_letter, "body": body, "raw": True}, record)
+            owed = {"destination": dead_letter, "body": body, "raw": True, "error": done.error_message}
+            await self._owe(event, owed, record)
         elif record is not None:
             await self._store.events.succeed(event.request_id, record)
         else:
@@ -271,14 +271,7 @@ class EventWorker:
         destination = event.outcome["destination"]
         target = self._target(destination)
         if target is None:
-            if event.outcome.get("raw"):
-                self._metrics.dead_letter_error(event.function_name)
-            else:
-                self._metrics.destination_failure(event.function_name)
-            await self._store.events.bury(
-                event.request_id,
-                f"destination {destination} is not built: this engine delivers to functions of its own only",
-            )
+            await self._deliver_elsewhere(event, event.outcome)
             return
         await self._store.events.hand_over(
             event.request_id,
@@ -292,6 +285,42 @@ class EventWorker:
             ),
         )
         self._wake.set()
+
+    async def _deliver_elsewhere(self, event: AsyncEvent, outcome: dict[str, Any]) -> None:
+        """To what is no function of this engine: again and again until it is accepted, or the outcome is too old."""
+        destination, raw = outcome["destination"], bool(outcome.get("raw"))
+        body = event.payload or b"{}" if raw else json.dumps(outcome["body"], separators=(",", ":")).encode()
+        condition = None if raw else outcome["body"]["requestContext"]["condition"]
+        try:
+            if self.outlet is None or ":lambda:" in destination:
+                raise UndeliverableError("no such function, and nothing else takes it")
+            await self.outlet.deliver(
+                Delivery(
+                    destination,
+                    event.function_name,
+                    f"{self._settings.account.function_arn(event.function_name)}:{event.qualifier}",
+                    event.request_id,
+                    body.decode("utf-8", "replace"),
+                    None if raw else condition == "Success",
+                    outcome.get("error", ""),
+                )
+            )
+        except LambdaError as error:
+            failed = self._metrics.dead_letter_error if raw else self._metrics.destination_failure
+            failed(event.function_name)
+            await self._put_off_outcome(event, destination, error)
+            return
+        await self._store.events.delivered(event.request_id)
+
+    async def _put_off_outcome(self, event: AsyncEvent, destination: str, error: LambdaError) -> None:
+        now_s = self._clock()
+        if isinstance(error, UndeliverableError) or now_s - event.enqueued_s > OUTCOME_AGE_MAX_S:
+            await self._store.events.bury(event.request_id, f"destination {destination}: {error.message}")
+            return
+        first_s, longest_s = self._settings.event_backoff_s
+        due_s = now_s + min(longest_s, first_s * 2 ** min(event.deferrals, 30))
+        log.warning("event %s: destination %s: %s; tried again", event.request_id, destination, error.message)
+        await self._store.events.defer_outcome(event.request_id, due_s, deferrals=event.deferrals + 1)
 
     # --- look-ups
 
@@ -315,35 +344,3 @@ class EventWorker:
         except LambdaError:
             return None
         return name
-
-
-def _destination_record(event: AsyncEvent, done: _Done, function_arn: str) -> dict[str, Any]:
-    """What AWS sends to a destination.
-
-    Source: AWS Lambda Developer Guide, "Capturing records of Lambda asynchronous invocations".
-    """
-    record: dict[str, Any] = {
-        "version": "1.0",
-        "timestamp": time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(event.enqueued_s)),
-        "requestContext": {
-            "requestId": event.request_id,
-            "functionArn": f"{function_arn}:{event.qualifier}",
-            "condition": done.condition,
-            "approximateInvokeCount": event.attempts + (done.result is not None),
-        },
-        "requestPayload": _json_or_text(event.payload),
-    }
-    if done.result is not None:
-        context: dict[str, Any] = {"statusCode": 200, "executedVersion": done.result.executed_version}
-        if done.result.function_error:
-            context["functionError"] = done.result.function_error
-        record["responseContext"] = context
-        record["responsePayload"] = _json_or_text(done.result.payload)
-    return record
-
-
-def _json_or_text(data: bytes) -> Any:
-    try:
-        return json.loads(data) if data else {}
-    except ValueError:
-        return data.decode("utf-8", "replace")

@@ -10,7 +10,6 @@ from typing import Any
 from jupyter_lambda.errors import (
     CodeStorageExceededException,
     InvalidParameterValueException,
-    NotImplementedException,
     ResourceConflictException,
 )
 from jupyter_lambda.model import limits
@@ -43,7 +42,6 @@ class CodeSource:
 
     zip_file: bytes | None = None
     image_uri: str | None = None
-    s3_object: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +288,7 @@ def _check_nul(what: str, *texts: str) -> None:
 def _check_code_fits(doing: str, code: CodeSource, package_type: str) -> None:
     """Refuse code of the other package type, or none."""
     if package_type == "Image":
-        if code.zip_file is not None or code.s3_object is not None or not code.image_uri:
+        if code.zip_file is not None or not code.image_uri:
             raise InvalidParameterValueException(
                 f"Please provide ImageUri when {doing} a function with packageType Image."
             )
@@ -298,7 +296,7 @@ def _check_code_fits(doing: str, code: CodeSource, package_type: str) -> None:
         raise InvalidParameterValueException(
             f"Please don't provide ImageUri when {doing} a function with packageType Zip."
         )
-    elif code.zip_file is None and code.s3_object is None:
+    elif code.zip_file is None:
         raise InvalidParameterValueException("Please provide a source for function code.")
 
 
@@ -314,11 +312,7 @@ async def _with_code(plane: ControlPlane, version: FunctionVersion, code: CodeSo
                 "build it with the container engine that this engine uses."
             )
         return replace(version, image_uri=code.image_uri, code_sha256=digest.removeprefix("sha256:"), code_size=0)
-    if code.zip_file is None:
-        raise NotImplementedException(
-            f"Code from S3 ({code.s3_object}) is not built: it will come with the cloud extra. Send the package itself "
-            "as ZipFile."
-        )
+    assert code.zip_file is not None, "checked before"
     package = await store.packages.add_zip(code.zip_file)
     if store.functions.code_storage_bytes() + package.code_size > limits.CODE_STORAGE_MAX_BYTES:
         raise CodeStorageExceededException("Code storage limit exceeded.")

@@ -23,6 +23,7 @@ from jupyter_lambda.model.stream import ResponseStream
 
 from .allocation import Allocations
 from .credentials import Credentials
+from .destinations import Outlet
 from .events import EventWorker
 from .invoker import Invoker
 from .lifecycle import Lifecycle
@@ -263,6 +264,10 @@ class LambdaService:
 
     async def _run_event(self, invocation: Invocation, version: FunctionVersion, attempt: int) -> InvocationResult:
         return await self._invoker.run(invocation, version, attempt=attempt)
+
+    def bring_outlet(self, outlet: Outlet) -> None:
+        """Outcomes of asynchronous events can go to queues, topics, buses and buckets from here on."""
+        self._events.outlet = outlet
 
     def cancel(self, request_id: str) -> bool:
         """Stop a waiting or running invocation in its sandbox; False when there is none of this id."""

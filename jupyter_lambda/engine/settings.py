@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from jupyter_lambda.model import limits
 from jupyter_lambda.model.arn import Account
@@ -56,6 +57,9 @@ class EngineSettings:
     event_retry_delays_s: tuple[float, float] = (60.0, 120.0)
     #: A throttled or system-failed asynchronous event backs off from the first of these to the second.
     event_backoff_s: tuple[float, float] = (1.0, 300.0)
+    #: What becomes of a schedule's ticks that were missed while no engine ran, and how many fire at most.
+    missed_ticks: Literal["once", "skip", "all"] = "once"
+    missed_ticks_max: int = 100
     #: Records the ledger keeps; the oldest go first, their totals stay.
     ledger_max_records: int = 1_000_000
     #: MB of log kept for each function.
@@ -66,7 +70,7 @@ class EngineSettings:
     interpreters: tuple[Path, ...] = ()
     #: Runtime identifier → local image that provides it, for runtimes the host's interpreters don't cover.
     runtime_images: Mapping[str, str] = field(default_factory=dict)
-    #: Lambda actions that a function's own credentials allow; "*" at the end matches any rest.
+    #: Actions that a function's own credentials allow; "*" at the end matches any rest.
     function_permissions: tuple[str, ...] = (
         "lambda:InvokeFunction",
         "lambda:InvokeAsync",
@@ -77,6 +81,31 @@ class EngineSettings:
         "cloudwatch:ListMetrics",
         "logs:Describe*",
         "logs:GetLogEvents",
+        "s3:AbortMultipartUpload",
+        "s3:CompleteMultipartUpload",
+        "s3:CopyObject",
+        "s3:CreateBucket",
+        "s3:CreateMultipartUpload",
+        "s3:DeleteObject*",
+        "s3:GetBucketLocation",
+        "s3:GetObject*",
+        "s3:Head*",
+        "s3:List*",
+        "s3:PutObject*",
+        "s3:UploadPart*",
+        "sqs:*",
+        "kinesis:*",
+        "dynamodb:*",
+        "sns:Get*",
+        "sns:List*",
+        "sns:Publish*",
+        "events:PutEvents",
+        "secretsmanager:GetSecretValue",
+        "ssm:GetParameter*",
+        "kms:Decrypt",
+        "kms:Encrypt",
+        "kms:GenerateDataKey*",
+        "sts:GetCallerIdentity",
     )
     #: Where S3, SQS and their like live: "auto", "embedded", "endpoint", "aws" or "none".
     cloud: str = "auto"

@@ -13,6 +13,7 @@ from .cloud.host import Cloud, CloudSettings
 from .folders.host import Folders
 from .mappings.host import Mappings
 from .notifications.host import Notifications
+from .outlets import Outlets
 from .sites.apis import Apis
 from .sites.host import Sites
 
@@ -41,6 +42,9 @@ class Triggers:
         homes = CloudSettings(settings.cloud, settings.cloud_server, settings.aws_endpoint_url, settings.aws_profile)
         #: Where S3, SQS, SNS, Kinesis, DynamoDB … live.
         self.cloud = Cloud(homes, settings.account, service.store.state_dir)
+        #: Where outcomes of asynchronous events go that are for no function.
+        self.outlets = Outlets(self.cloud, clock=service.clock)
+        service.bring_outlet(self.outlets)
         #: Function URLs and API Gateway's APIs.
         self.sites = Sites(service)
         self.apis = Apis(service)

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from .cloud import Cloud, cloud  # noqa: F401 - a fixture
+from .engine import package
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -118,3 +119,94 @@ def requested(method: str, url: str, body: bytes = b"", headers: dict[str, str] 
         return answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read()
     finally:
         connection.close()
+
+
+def test_destinations_and_dead_letter_queues(cloud: Cloud) -> None:  # noqa: F811
+    """AWS Lambda Developer Guide, "Capturing records of Lambda asynchronous invocations": SQS, SNS, S3 on failure."""
+    sqs, sns, s3, functions = (cloud.client(name) for name in ("sqs", "sns", "s3", "lambda"))
+    arn = "arn:aws:{}:us-east-1:000000000000:{}".format
+    records, letters = (sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("records", "letters-dead"))
+    topic = sns.create_topic(Name="successes")["TopicArn"]
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn("sqs", "records"))
+    s3.create_bucket(Bucket="failures")
+    code = "def handler(event, context):\n    if event.get('fail'): raise ValueError('no good')\n    return event\n"
+    cloud.deploy("to-topic", code)
+    functions.put_function_event_invoke_config(
+        FunctionName="to-topic",
+        MaximumRetryAttempts=0,
+        DestinationConfig={"OnSuccess": {"Destination": topic}, "OnFailure": {"Destination": "arn:aws:s3:::failures"}},
+    )
+    cloud.deploy("to-queue", code, DeadLetterConfig={"TargetArn": arn("sqs", "letters-dead")})
+    functions.put_function_event_invoke_config(FunctionName="to-queue", MaximumRetryAttempts=0)
+    for name, event in (("to-topic", {"n": 1}), ("to-topic", {"fail": 1}), ("to-queue", {"fail": 2})):
+        functions.invoke(FunctionName=name, InvocationType="Event", Payload=json.dumps(event))
+
+    [told] = cloud.until(lambda: sqs.receive_message(QueueUrl=records, WaitTimeSeconds=2).get("Messages"))
+    record = json.loads(json.loads(told["Body"])["Message"])
+    assert (record["requestContext"]["condition"], record["responsePayload"]) == ("Success", {"n": 1})
+    [stored] = cloud.until(lambda: s3.list_objects_v2(Bucket="failures").get("Contents"))
+    assert stored["Key"].startswith("aws/lambda/async/to-topic/20")
+    record = json.loads(s3.get_object(Bucket="failures", Key=stored["Key"])["Body"].read())
+    assert record["requestContext"]["condition"] == "RetriesExhausted"
+    assert record["responsePayload"]["errorMessage"] == "no good"
+    [letter] = cloud.until(
+        lambda: sqs.receive_message(QueueUrl=letters, WaitTimeSeconds=2, MessageAttributeNames=["All"]).get("Messages")
+    )
+    assert json.loads(letter["Body"]) == {"fail": 2}
+    attributes = {name: value["StringValue"] for name, value in letter["MessageAttributes"].items()}
+    assert attributes.pop("RequestID")
+    assert attributes == {"ErrorCode": "200", "ErrorMessage": "no good"}
+
+
+def test_a_destination_that_comes_late_gets_its_record(cloud: Cloud) -> None:  # noqa: F811
+    functions = cloud.client("lambda")
+    cloud.deploy("early", "def handler(event, context): return event\n")
+    functions.put_function_event_invoke_config(
+        FunctionName="early",
+        DestinationConfig={"OnSuccess": {"Destination": "arn:aws:sqs:us-east-1:000000000000:late"}},
+    )
+    functions.invoke(FunctionName="early", InvocationType="Event", Payload=b"7")
+    cloud.until(lambda: "destination arn:aws:sqs:us-east-1:000000000000:late" in cloud.engine.output)
+    queue = cloud.client("sqs").create_queue(QueueName="late")["QueueUrl"]
+    [told] = cloud.until(lambda: cloud.client("sqs").receive_message(QueueUrl=queue, WaitTimeSeconds=5).get("Messages"))
+    assert json.loads(told["Body"])["responsePayload"] == 7
+
+
+def test_functions_use_buckets_and_tables_without_configuration(cloud: Cloud) -> None:  # noqa: F811
+    code = """
+import boto3
+def handler(event, context):
+    s3, tables = boto3.client("s3"), boto3.client("dynamodb")
+    s3.create_bucket(Bucket="of-a-function")
+    s3.put_object(Bucket="of-a-function", Key="k", Body=b"x" * 9_000_000)
+    size = len(s3.get_object(Bucket="of-a-function", Key="k")["Body"].read())
+    names = tables.list_tables()["TableNames"]
+    try:
+        s3.put_bucket_notification_configuration(Bucket="of-a-function", NotificationConfiguration={})
+    except Exception as error:
+        refused = str(error)
+    try:
+        boto3.client("sns").subscribe(TopicArn="arn:aws:sns:us-east-1:000000000000:t", Protocol="http", Endpoint="http://127.0.0.1")
+    except Exception as error:
+        refused += str(error)
+    return [size, names, refused]
+"""
+    cloud.deploy("user", code, MemorySize=512)
+    answer = cloud.client("lambda").invoke(FunctionName="user")
+    size, _, refused = json.loads(answer["Payload"].read())
+    assert size == 9_000_000
+    assert "not authorized to perform: s3:PutBucketNotificationConfiguration" in refused
+    assert "not authorized to perform: sns:Subscribe" in refused
+
+
+def test_code_comes_from_a_bucket(cloud: Cloud) -> None:  # noqa: F811
+    s3, functions = cloud.client("s3"), cloud.client("lambda")
+    s3.create_bucket(Bucket="packages")
+    s3.put_object(Bucket="packages", Key="v1.zip", Body=package("def handler(event, context): return 1\n"))
+    s3.put_object(Bucket="packages", Key="v2.zip", Body=package("def handler(event, context): return 2\n"))
+    cloud.deploy("from-s3", "", Code={"S3Bucket": "packages", "S3Key": "v1.zip"})
+    assert functions.invoke(FunctionName="from-s3")["Payload"].read() == b"1"
+    functions.update_function_code(FunctionName="from-s3", S3Bucket="packages", S3Key="v2.zip")
+    assert functions.invoke(FunctionName="from-s3")["Payload"].read() == b"2"
+    with pytest.raises(functions.exceptions.InvalidParameterValueException, match="S3 Error Code: NoSuchKey"):
+        functions.update_function_code(FunctionName="from-s3", S3Bucket="packages", S3Key="v3.zip")

@@ -226,11 +226,18 @@ def test_an_image_must_be_on_the_host(make, client, name):
 
 
 def test_parameters_that_are_not_built_are_named(make, client):
-    for changes in ({"DurableConfig": {"ExecutionTimeout": 10}}, {"Code": {"S3Bucket": "my-bucket", "S3Key": "k"}}):
-        with pytest.raises(client.exceptions.ClientError) as caught:
-            make(**changes)
-        assert caught.value.response["Error"]["Code"] == "NotImplemented"
-        assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 501
+    with pytest.raises(client.exceptions.ClientError) as caught:
+        make(DurableConfig={"ExecutionTimeout": 10})
+    assert caught.value.response["Error"]["Code"] == "NotImplemented"
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 501
+
+
+def test_code_by_bucket_and_key_that_is_not_there(make, client):
+    """Recorded of AWS: InvalidParameterValueException, "Error occurred while GetObject. S3 Error Code: …"."""
+    with pytest.raises(client.exceptions.InvalidParameterValueException, match="S3 Error Code: NoSuchBucket"):
+        make(Code={"S3Bucket": "my-bucket", "S3Key": "k"})
+    with pytest.raises(client.exceptions.InvalidParameterValueException, match="S3Bucket and S3Key"):
+        make(Code={"S3Bucket": "my-bucket"})
 
 
 def test_parameters_without_effect_come_back(make, client, name):

@@ -13,6 +13,7 @@ from jupyter_lambda.errors import InvalidParameterValueException
 from jupyter_lambda.model.function import FunctionVersion
 
 from .configuration import KEPT, changes, configuration, refuse_unbuilt
+from .s3_code import fetched
 
 WITHOUT_EFFECT = {
     "CreateFunction": KEPT,
@@ -32,7 +33,7 @@ async def create_function(call: Call) -> Mapping[str, Any]:
     version = await functions.create(
         call.plane,
         name,
-        _code(params.get("Code", {})),
+        await _code(call, params.get("Code", {})),
         changes(params, call.request),
         package_type=params.get("PackageType", "Zip"),
         tags=tags,
@@ -72,7 +73,7 @@ async def update_function_code(call: Call) -> Mapping[str, Any]:
     version = await functions.update_code(
         call.plane,
         name,
-        _code(params),
+        await _code(call, params),
         architectures=None if architectures is None else tuple(architectures),
         revision_id=params.get("RevisionId"),
         publish=publish,
@@ -118,10 +119,9 @@ async def list_functions(call: Call) -> Mapping[str, Any]:
     return {"Functions": listed, "NextMarker": marker}
 
 
-def _code(given: Mapping[str, Any]) -> functions.CodeSource:
-    bucket, key = given.get("S3Bucket"), given.get("S3Key")
-    s3_object = f"s3://{bucket}/{key}" if bucket or key else None
-    return functions.CodeSource(given.get("ZipFile"), given.get("ImageUri"), s3_object)
+async def _code(call: Call, given: Mapping[str, Any]) -> functions.CodeSource:
+    zip_file = given.get("ZipFile") if "ZipFile" in given else await fetched(call, given)
+    return functions.CodeSource(zip_file, given.get("ImageUri"))
 
 
 def _location(call: Call, version: FunctionVersion) -> dict[str, Any]:

@@ -11,27 +11,25 @@ from jupyter_lambda.engine import layers
 from jupyter_lambda.engine.control import page_size, read_marker, write_marker
 from jupyter_lambda.errors import (
     InvalidParameterValueException,
-    NotImplementedException,
     ResourceNotFoundException,
 )
 from jupyter_lambda.model.arn import LayerName
 from jupyter_lambda.model.function import LayerVersion
+
+from .s3_code import fetched
 
 
 async def publish_layer_version(call: Call) -> Mapping[str, Any]:
     """Source: AWS Lambda API Reference, "PublishLayerVersion"."""
     params = call.params
     content = params["Content"]
-    if "S3Bucket" in content or "S3Key" in content:
-        raise NotImplementedException(
-            "Layers from S3 are not built: they will come with the cloud extra. Send the package itself as ZipFile."
-        )
-    if "ZipFile" not in content:
+    zip_file = content["ZipFile"] if "ZipFile" in content else await fetched(call, content)
+    if zip_file is None:
         raise InvalidParameterValueException("Please provide a source for layer content.")
     layer = await layers.publish(
         call.plane,
         layers.named(call.plane, params["LayerName"]),
-        content["ZipFile"],
+        zip_file,
         description=params.get("Description", ""),
         runtimes=params.get("CompatibleRuntimes", ()),
         architectures=params.get("CompatibleArchitectures", ()),

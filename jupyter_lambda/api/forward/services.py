@@ -99,7 +99,8 @@ class S3:
         for name, spec in description["operations"].items():
             path, _, query = spec["http"]["requestUri"].partition("?")
             kept = "&".join(piece for piece in query.split("&") if piece and not piece.startswith("x-id="))
-            if not name.startswith("WriteGetObjectResponse"):
+            # Deprecated ones share the address of what replaced them.
+            if not spec.get("deprecated") and name not in _TOLD_OTHERWISE:
                 self._router.add(spec["http"]["method"], f"{path}?{kept}" if kept else path, name)
 
     def find(self, method: str, path: str, query: str, headers: dict[str, str]) -> Found:
@@ -117,6 +118,8 @@ class S3:
         name = found[0] if found else ""
         if not name or name not in self.operations:
             raise UnknownOperationException(f"S3 has no operation for {method} {unquote(path)[:256]}")
+        if "uploadId=" in query:
+            name = _OF_UPLOADS.get(name, name)
         if method == "PUT" and "x-amz-copy-source" in headers:
             name = {"PutObject": "CopyObject", "UploadPart": "UploadPartCopy"}.get(name, name)
         parts = path[1:].split("/", 1)
@@ -124,6 +127,12 @@ class S3:
         return Found(name, labels)
 
 
+#: What an operation on an object is on a multipart upload, whose id is in the query.
+_OF_UPLOADS = {"DeleteObject": "AbortMultipartUpload", "PutObject": "UploadPart", "GetObject": "ListParts"}
+#: Operations that share their address with another, and one that is for S3 Object Lambda only.
+_TOLD_OTHERWISE = frozenset(
+    {*_OF_UPLOADS.values(), "CopyObject", "UploadPartCopy", "ListDirectoryBuckets", "WriteGetObjectResponse"}
+)
 #: Names that S3 doesn't allow, or that mean something of its own to a server behind.
 _NO_BUCKETS = frozenset({"moto-api", "latest", "favicon.ico", "iceberg"})
 

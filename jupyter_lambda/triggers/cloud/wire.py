@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import io
 import threading
 import uuid
 from dataclasses import dataclass
@@ -96,11 +97,15 @@ class Wire:
     def _read(self, operation: str, status: int, headers: dict[str, str], body: bytes) -> dict[str, Any]:
         from botocore.exceptions import ClientError
 
-        shape = self.model.operation_model(operation).output_shape
-        answer = {"status_code": status, "headers": _Headers(headers), "body": body, "context": {}}
-        parsed: dict[str, Any] = self._parser.parse(answer, shape)
+        model = self.model.operation_model(operation)
+        streaming = model.has_streaming_output and status < 300
+        content = io.BytesIO(body) if streaming else body  # bytes it would take for text
+        answer = {"status_code": status, "headers": _Headers(headers), "body": content, "context": {}}
+        parsed: dict[str, Any] = self._parser.parse(answer, model.output_shape)
         if status >= 300:
             raise ClientError(parsed, operation)
+        if streaming:
+            parsed[model.output_shape.serialization["payload"]] = body
         return parsed
 
 

@@ -15,7 +15,6 @@ from jupyter_lambda.engine.functions import Changes, CodeSource
 from jupyter_lambda.errors import (
     InvalidParameterValueException,
     LambdaError,
-    NotImplementedException,
     PreconditionFailedException,
     ResourceConflictException,
     ResourceNotFoundException,
@@ -140,7 +139,6 @@ async def test_code_must_fit_the_package_type(plane, wanted, made):
     cases: list[tuple[CodeSource, type[LambdaError]]] = [
         (CodeSource(), InvalidParameterValueException),
         (CodeSource(image_uri="x"), InvalidParameterValueException),
-        (CodeSource(s3_object="s3://b/k"), NotImplementedException),
     ]
     for code, error in cases:
         with pytest.raises(error):

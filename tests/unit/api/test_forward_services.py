@@ -1,0 +1,128 @@
+"""Which operation a request for S3, SQS, SNS … means, and that nothing else goes on to the cloud."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from jupyter_lambda.api import description
+from jupyter_lambda.api.forward.forward import bucket_of, streams
+from jupyter_lambda.api.forward.services import S3, SERVICES, Rpc, without_signature
+from jupyter_lambda.errors import AccessDeniedException, UnknownOperationException
+from jupyter_lambda.http1 import Request
+
+S3_OPERATIONS = S3(description.load("s3"))
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "query", "headers", "operation"),
+    [
+        ("GET", "/", "", {}, "ListBuckets"),
+        ("PUT", "/pictures", "", {}, "CreateBucket"),
+        ("GET", "/pictures", "list-type=2&prefix=a%2F", {}, "ListObjectsV2"),
+        ("GET", "/pictures/a/b.png", "x-id=GetObject", {}, "GetObject"),
+        ("PUT", "/pictures/a%20b//c", "", {}, "PutObject"),
+        ("PUT", "/pictures/a", "", {"x-amz-copy-source": "/other/a"}, "CopyObject"),
+        ("PUT", "/pictures/a", "partNumber=1&uploadId=u", {}, "UploadPart"),
+        ("PUT", "/pictures/a", "partNumber=1&uploadId=u", {"x-amz-copy-source": "/b/c"}, "UploadPartCopy"),
+        ("GET", "/pictures/a", "uploadId=u", {}, "ListParts"),
+        ("DELETE", "/pictures/a", "uploadId=u", {}, "AbortMultipartUpload"),
+        ("DELETE", "/pictures/a", "", {}, "DeleteObject"),
+        ("POST", "/pictures", "delete", {}, "DeleteObjects"),
+        ("POST", "/pictures/a", "uploads", {}, "CreateMultipartUpload"),
+        ("POST", "/pictures/a", "uploadId=u", {}, "CompleteMultipartUpload"),
+        ("PUT", "/pictures", "notification", {}, "PutBucketNotificationConfiguration"),
+        ("GET", "/pictures", "notification", {}, "GetBucketNotificationConfiguration"),
+        ("HEAD", "/pictures/a", "", {}, "HeadObject"),
+    ],
+)
+def test_operations_of_s3(method: str, path: str, query: str, headers: dict[str, str], operation: str) -> None:
+    assert S3_OPERATIONS.find(method, path, query, headers).operation == operation
+
+
+def test_bucket_and_key_are_decoded() -> None:
+    assert S3_OPERATIONS.find("GET", "/pictures/a%20b//%C3%BC/", "", {}).labels == {
+        "Bucket": "pictures",
+        "Key": "a b//ü/",
+    }
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/_ministack/reset", "/_localstack/health", "/moto-api/reset", "/latest/meta-data/iam", "/%5Fministack/reset",
+        "/pictures/../_ministack/reset", "//_ministack/reset", "/../x", "/.", "/iceberg/v1", "/%2e%2e/x",
+        "http://127.0.0.1/pictures",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
+def test_no_path_leads_to_a_servers_own_routes(method: str, path: str) -> None:
+    with pytest.raises(AccessDeniedException):
+        S3_OPERATIONS.find(method, path, "", {})
+
+
+def rpc(name: str) -> Rpc:
+    service = next(one for one in SERVICES if one.name == name)
+    return Rpc(service, description.load(name))
+
+
+def request(target: str | None = None, body: bytes = b"", query: str = "") -> Request:
+    headers = [(b"X-Amz-Target", target.encode())] if target is not None else []
+    connection: Any = None
+    return Request("POST", "/", query, headers, body, "127.0.0.1", connection)
+
+
+def test_operations_with_names() -> None:
+    assert rpc("sqs").find(request("AmazonSQS.SendMessage")).operation == "SendMessage"
+    assert rpc("sqs").find(request(body=b"Action=SendMessage&Version=2012-11-05")).operation == "SendMessage"
+    assert rpc("sns").find(request(body=b"Action=Publish&Message=x")).operation == "Publish"
+    assert rpc("sts").find(request(query="Action=GetCallerIdentity")).operation == "GetCallerIdentity"
+    assert rpc("dynamodb").find(request("DynamoDB_20120810.PutItem")).operation == "PutItem"
+    streams_, tables = rpc("dynamodbstreams"), rpc("dynamodb")
+    assert streams_.means(request("DynamoDBStreams_20120810.GetRecords"))
+    assert not tables.means(request("DynamoDBStreams_20120810.GetRecords"))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        request("AWSLambda.CreateFunction"), request("AmazonSQS.Nothing"), request("SendMessage"), request(""),
+        request(body=b"Action=CreateFunction"), request(), request("AWSStepFunctions.SendMessage"),
+    ],
+)  # fmt: skip
+def test_a_request_for_another_service_does_not_go_on(wrong: Request) -> None:
+    with pytest.raises(UnknownOperationException):
+        rpc("sqs").find(wrong)
+
+
+@pytest.mark.parametrize(
+    ("host", "bucket"),
+    [
+        ("pictures.s3.localhost:9001", "pictures"),
+        ("my.pictures.s3.us-east-1.localhost", "my.pictures"),
+        ("pictures.localhost:9001", "pictures"),
+        ("s3.localhost:9001", ""),
+        ("s3.eu-west-1.localhost", ""),
+        ("localhost:9001", None),
+        ("127.0.0.1:9001", None),
+        ("pictures.s3.example.com", None),
+        ("evil.localhost.example.com", None),
+        (None, None),
+    ],
+)
+def test_buckets_named_by_the_host(host: str | None, bucket: str | None) -> None:
+    assert bucket_of(host) == bucket
+
+
+def test_what_was_signed_for_is_not_sent_on() -> None:
+    query = "list-type=2&X-Amz-Signature=00&X-Amz-Date=x&AWSAccessKeyId=A&Signature=b&Expires=1&prefix=a%2Fb"
+    assert without_signature(query) == "list-type=2&prefix=a%2Fb"
+
+
+def test_only_requests_for_s3_are_handed_on_before_they_are_whole() -> None:
+    signed = b"AWS4-HMAC-SHA256 Credential=A/20260101/us-east-1/%s/aws4_request, SignedHeaders=host, Signature=0"
+    assert streams(b"PUT", b"/b/k", [(b"Authorization", signed % b"s3")])
+    assert streams(b"PUT", b"/b/k?X-Amz-Credential=A%2F2026%2Fus-east-1%2Fs3%2Faws4_request", [])
+    assert not streams(b"POST", b"/", [(b"Authorization", signed % b"lambda")])
+    assert not streams(b"PUT", b"/b/k", [])
