@@ -15,6 +15,7 @@ from jupyter_lambda.http1 import Request, Response
 from jupyter_lambda.triggers.host import Triggers
 
 from . import description
+from .apigateway import registry as apigateway
 from .apigatewayv2 import registry as apigatewayv2
 from .aws_service import AwsService, Offer, open_service
 from .cloudwatch import registry as cloudwatch
@@ -35,6 +36,14 @@ OFFERS = (
         apigatewayv2.MODULES,
         apigatewayv2.BROKEN_CONSTRAINT,
         path_prefix="/v2/",
+        actions_are_methods=True,
+    ),
+    Offer(
+        "apigateway",
+        "apigateway",
+        "apigateway",
+        apigateway.MODULES,
+        apigateway.BROKEN_CONSTRAINT,
         actions_are_methods=True,
     ),
 )

@@ -6,6 +6,7 @@ What AWS's servers check beyond or differently from the published description st
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,6 +29,7 @@ from .scalars import (
 TIGHTER: dict[str, dict[str, Any]] = {"MemorySize": {"max": 10_240}, "Timeout": {"max": 900}}
 #: Members whose constraints AWS's servers check later, with other sentences, as the engine does.
 LATER = frozenset({("CreateFunctionRequest", "Runtime"), ("UpdateFunctionConfigurationRequest", "Runtime")})
+_BETWEEN = re.compile(r"(?:String|Uri)WithLengthBetween(\d+)And(\d+)")
 
 
 class ListShape(Shape):
@@ -180,7 +182,7 @@ class Shapes:
         return shape
 
     def _build(self, name: str) -> Shape:
-        spec = {**self._specs[name], **TIGHTER.get(name, {})}
+        spec = {**_named_bounds(name), **self._specs[name], **TIGHTER.get(name, {})}
         shape: Shape
         match spec["type"]:
             case "string":
@@ -210,3 +212,9 @@ class Shapes:
         if (structure, member) in LATER:
             return StringShape(ref["shape"], {"type": "string"})
         return self[ref["shape"]]
+
+
+def _named_bounds(name: str) -> dict[str, int]:
+    """The bounds that a shape of API Gateway has in its name only."""
+    found = _BETWEEN.fullmatch(name)
+    return {"min": int(found[1]), "max": int(found[2])} if found else {}

@@ -50,7 +50,7 @@ def ordered_answer(event: Any) -> str | None:
 
     "echo" is a response whose body is the event; "fail:MESSAGE" a function error.
     """
-    if not isinstance(event, dict) or "requestContext" not in event and "authorizationToken" not in event:
+    if not isinstance(event, dict) or not {"requestContext", "authorizationToken"} & event.keys():
         return None
     if event.get("type") == "TOKEN":
         return str(event["authorizationToken"])
@@ -134,6 +134,7 @@ class Engine:
     url: str
     service: LambdaService
     loop: asyncio.AbstractEventLoop
+    triggers: Triggers
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(20)
@@ -194,7 +195,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
             server = http1.Server(App(service, triggers).handle)
             host, port = await server.listen_tcp("127.0.0.1", 0)
             await triggers.start()
-            ready.append(Engine(f"http://{host}:{port}", service, asyncio.get_running_loop()))
+            ready.append(Engine(f"http://{host}:{port}", service, asyncio.get_running_loop(), triggers))
             started.set()
             await stop.wait()
             await server.close(grace_s=1.0)
@@ -259,3 +260,33 @@ def refused(client: Any) -> Callable[..., tuple[str, int, str]]:
         return response["Error"]["Code"], response["ResponseMetadata"]["HTTPStatusCode"], response["Error"]["Message"]
 
     return call
+
+
+@pytest.fixture
+def ask(engine: Engine) -> Callable[..., tuple[int, dict[str, str], Any]]:
+    """One request to an API by its own name: status, headers, and the body, of JSON its document."""
+
+    def send(api_id: str, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, dict[str, str], Any]:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        named["Host"] = f"{api_id}.execute-api.{REGION}.localhost:{engine.url.rpartition(':')[2]}"
+        status, answered, data = engine.raw(method, path, body, named)
+        try:
+            return status, answered, json.loads(data)
+        except ValueError:
+            return status, answered, data
+
+    return send
+
+
+@pytest.fixture
+def permitted(make: Callable[..., dict[str, Any]], client: Any) -> str:
+    """ARN of the test's function, which API Gateway may invoke."""
+    made = make()
+    client.add_permission(
+        FunctionName=made["FunctionName"],
+        StatementId="api",
+        Action="lambda:InvokeFunction",
+        Principal="apigateway.amazonaws.com",
+    )
+    arn: str = made["FunctionArn"]
+    return arn

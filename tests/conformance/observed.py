@@ -1,4 +1,4 @@
-"""What the tests of CloudWatch and CloudWatch Logs share."""
+"""What the tests of services beside Lambda share."""
 
 from __future__ import annotations
 
@@ -37,3 +37,8 @@ def service(engine, name: str, protocol: str | None = None, credential: Any = No
         aws_session_token=keys.token,
         config=Config(retries={"total_max_attempts": 1}, parameter_validation=False, proxies={}),
     )
+
+
+def invocations(function_arn: str) -> str:
+    """The URI by which API Gateway names a function."""
+    return f"arn:aws:apigateway:{REGION}:lambda:path/2015-03-31/functions/{function_arn}/invocations"

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jupyter_lambda.api import description
+from jupyter_lambda.api.aws_service import protocols
 from jupyter_lambda.api.awslambda.registry import handlers
 from jupyter_lambda.api.protocols import cbor
 from jupyter_lambda.api.protocols.rpc import RpcOperation
@@ -32,6 +33,7 @@ LIKELY = st.sampled_from(
     ]
 )
 TEXTS = LIKELY | st.text(max_size=20)
+RPC = [one for one in OFFERS if "rest-json" not in protocols(description.load(one.name)["metadata"])]
 QUIET = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 
 
@@ -73,7 +75,7 @@ def fuzzed(engine):
     return engine
 
 
-@pytest.mark.parametrize("offer", OFFERS, ids=lambda offer: offer.name)
+@pytest.mark.parametrize("offer", RPC, ids=lambda offer: offer.name)
 @QUIET
 @given(data=st.data())
 def test_operations(fuzzed, offer, data):
@@ -91,7 +93,7 @@ def test_operations(fuzzed, offer, data):
     }
     status, answer = sent(fuzzed, offer.signing_name, "/", json.dumps(params).encode(), headers)
     assert status < 500 or status == 501, (name, params, answer)
-    if "smithy-rpc-v2-cbor" in metadata["protocols"]:
+    if "smithy-rpc-v2-cbor" in protocols(metadata):
         path = f"/service/{metadata['targetPrefix']}/operation/{name}"
         headers = {"Smithy-Protocol": "rpc-v2-cbor", "Content-Type": "application/cbor"}
         try:

@@ -1,0 +1,22 @@
+"""Where the operations' functions are."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+from jupyter_lambda.errors import BadRequestException
+
+from . import account, authorizers, deployments, integrations, methods, resources, rest_apis, stages, tags
+
+MODULES: tuple[ModuleType, ...] = (
+    rest_apis,
+    resources,
+    methods,
+    integrations,
+    deployments,
+    stages,
+    authorizers,
+    tags,
+    account,
+)
+BROKEN_CONSTRAINT = BadRequestException
