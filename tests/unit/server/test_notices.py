@@ -1,4 +1,4 @@
-"""Failures of scheduled runs reach whoever listens to the server's events: each once, and nobody is asked for nothing."""
+"""Failures of scheduled runs reach whoever listens to the server: each once, and nobody is asked for nothing."""
 
 from __future__ import annotations
 
