@@ -37,6 +37,8 @@ API version {version}, protocols {protocols}. {about}
 _ABOUT = {
     "logs": "Log groups are those of functions, `/aws/lambda/NAME`; `docs/observability.md` tells more.",
     "cloudwatch": "Metrics only, no alarms and dashboards; `docs/observability.md` tells more.",
+    "events": "Targets are functions, SQS, SNS, Kinesis and event buses; `docs/schedules.md` tells more.",
+    "scheduler": "Targets are functions, SQS, SNS, Kinesis and event buses; `docs/schedules.md` tells more.",
 }
 
 

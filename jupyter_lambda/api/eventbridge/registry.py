@@ -1,0 +1,12 @@
+"""Where the operations' functions are."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+from jupyter_lambda.errors import ValidationException
+
+from . import buses, events, rules, tags, targets
+
+MODULES: tuple[ModuleType, ...] = (buses, rules, targets, events, tags)
+BROKEN_CONSTRAINT = ValidationException
