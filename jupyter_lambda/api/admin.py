@@ -28,7 +28,7 @@ from jupyter_lambda.triggers.folders import files
 from jupyter_lambda.triggers.folders.telling import FILES_PATH
 from jupyter_lambda.triggers.host import Triggers
 
-from . import folders
+from . import folders, site_urls
 from .downloads import PREFIX as PACKAGES_PREFIX
 from .downloads import file_url, package_bytes
 from .routing import Router
@@ -44,7 +44,12 @@ _DOCTOR_TIMEOUT_S = 60.0
 class Query:
     """The parameters of an admin request, each used at most once."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, host: str = "") -> None:
+        """
+        Args:
+            host: The request's Host header.
+        """
+        self.host = host
         try:
             self._given = parse_qs(text, max_num_fields=100)
         except ValueError:
@@ -108,7 +113,7 @@ class Admin:
         if found is None:
             raise UnknownOperationException(f"There is no admin route {request.method} {request.path[:256]}.")
         route, labels = found
-        answer = await route(self, Query(request.query), labels)
+        answer = await route(self, Query(request.query, request.headers.get("host", "")), labels)
         body = json.dumps(answer, separators=(",", ":"), default=str).encode()
         return Response(200, [*headers, ("Content-Type", "application/json")], body)
 
@@ -210,6 +215,10 @@ class Admin:
     async def _delete_folder(self, query: Query, labels: dict[str, str]) -> dict[str, Any]:
         return await folders.remove(self._triggers.folders, query)
 
+    async def _apis(self, query: Query, labels: dict[str, str]) -> dict[str, Any]:
+        account = self._service.account
+        return {"routes": site_urls.routes(self._triggers.apis, account, query.host, query.text("function"))}
+
 
 _ROUTES: tuple[tuple[str, str, Route], ...] = (
     ("GET", "status", Admin._status),
@@ -222,6 +231,7 @@ _ROUTES: tuple[tuple[str, str, Route], ...] = (
     ("GET", "doctor", Admin._doctor),
     ("GET", "environments", Admin._environments),
     ("GET", "events", Admin._events),
+    ("GET", "apis", Admin._apis),
     ("GET", "folders", Admin._folders),
     ("PUT", "folders", Admin._put_folder),
     ("DELETE", "folders", Admin._delete_folder),

@@ -474,3 +474,25 @@ def test_the_record_names_the_trigger(serve: Serve, ask: Ask, engine: Engine):
     ask(api_id, "GET", "/thumb/1")
     _, _, body = engine.signed("GET", "/_jupyter_lambda/invocations?limit=5")
     assert "http:GET /thumb/{id}" in [one["source"] for one in json.loads(body)["invocations"]]
+
+
+def test_the_routes_of_a_function(serve: Serve, ask: Ask, engine: Engine, client: Any, name: str):
+    """The admin route that the notebook and JupyterLab ask: what leads to a function, by which addresses."""
+    api_id = serve("GET /a/{id}", "$default", stage="v1", route={"AuthorizationType": "NONE"})
+
+    def routes() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = json.loads(engine.signed("GET", f"/_jupyter_lambda/apis?function={name}")[2])[
+            "routes"
+        ]
+        return found
+
+    first, second = routes()
+    assert (first["route"], first["method"], first["stage"]) == ("GET /a/{id}", "GET", "v1")
+    assert first["path_url"] == f"{engine.url}/_aws/execute-api/{api_id}/v1/a/{{id}}"
+    assert first["url"].startswith(f"http://{api_id}.execute-api.{REGION}.localhost:")
+    assert (second["route"], second["method"]) == ("$default", "ANY")
+    ask(api_id, "GET", "/v1/a/1", X_Answer="fail:it broke")
+    assert "it broke" in routes()[0]["problem"]
+    ask(api_id, "GET", "/v1/a/1")
+    assert routes()[0]["problem"] is None
+    assert json.loads(engine.signed("GET", "/_jupyter_lambda/apis?function=other")[2]) == {"routes": []}

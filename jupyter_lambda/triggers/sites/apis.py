@@ -17,6 +17,7 @@ from .authorizers import Authorizers
 from .http_authorization import Authorization
 from .integration import Functions
 from .jwt import Fetch, Tokens, fetch
+from .listing import deployed
 from .throttle import Throttle
 from .visit import Visit
 
@@ -85,6 +86,8 @@ class Apis:
 
     def _forget(self, api_id: str) -> None:
         self._ready.pop(api_id, None)
+        for key in [key for key in self.tools.problems if key.startswith(f"{api_id} ")]:
+            del self.tools.problems[key]
         self.authorizers.forget(api_id)
 
     # --- requests
@@ -98,17 +101,17 @@ class Apis:
             return await rest_api.answer(api, visit, self._rest_tools)
         return http_api.message(404, "Not Found")
 
+    def problem(self, api_id: str, route: str) -> str | None:
+        """Why the last request of a route that failed did, since the engine's start."""
+        return self.tools.problems.get(f"{api_id} {route}")
+
     def _read(self, api_id: str) -> http_api.HttpApi | rest_api.RestApi | None:
         kind = self.store.kind_of(api_id)
         document = self.store.api(kind, api_id) if kind else None
         if kind is None or document is None:
             return None
-        stages = {}
-        key = "StageName" if kind == "http" else "stageName"
-        deployment_key = "DeploymentId" if kind == "http" else "deploymentId"
-        for stage in self.store.parts(api_id, "stage"):
-            deployment = self.store.part(api_id, "deployment", stage.get(deployment_key) or "")
-            stages[stage[key]] = (stage, deployment.get("Snapshot", {}) if deployment else {})
+        name = "StageName" if kind == "http" else "stageName"
+        stages = {stage[name]: (stage, snapshot) for stage, snapshot in deployed(self.store, kind, api_id)}
         api = http_api.compiled(document, stages) if kind == "http" else rest_api.compiled(document, stages)
         if len(self._ready) >= _READY_MAX:
             self._ready.clear()

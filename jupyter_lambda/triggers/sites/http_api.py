@@ -214,13 +214,15 @@ class _Request:
                 return await self._forward(uri, integration.get("IntegrationMethod", "ANY"), timeout_s)
             asking = self._asking(timeout_s, as_role=bool(integration.get("CredentialsArn")))
             payload = await self._tools.functions.ask(uri, self._event(version, authorizer), asking)
-            return responses.from_format_2(payload) if version == "2.0" else responses.from_format_1(payload)
+            response = responses.from_format_2(payload) if version == "2.0" else responses.from_format_1(payload)
         except (TimedOut, Unavailable) as failure:
             return self._fail(503, "Service Unavailable", failure.why)
         except Failed as failure:
             return self._fail(500, "Internal Server Error", failure.why)
         except responses.Malformed as error:
             return self._fail(500, "Internal Server Error", f"the function's answer can't be sent: {error}")
+        self._tools.problems.pop(f"{self._api.api_id} {self._key}", None)
+        return response
 
     async def _forward(self, uri: str, method: str, timeout_s: float) -> Response:
         return await forward(

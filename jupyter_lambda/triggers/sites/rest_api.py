@@ -211,7 +211,7 @@ class RestRequest:
             uri = function_of(integration.get("uri", ""), self._stage.variables)
             asking = self._asking(timeout_s, as_role=bool(integration.get("credentials")))
             payload = await self._tools.functions.ask(uri, self._event(context), asking)
-            return responses.from_format_1(self._as_text(payload))
+            response = responses.from_format_1(self._as_text(payload))
         except TimedOut as failure:
             return self._fail(504, _LATE, failure.why)
         except FunctionFailed as failure:
@@ -222,6 +222,8 @@ class RestRequest:
             return self._fail(500, _FAILED, str(error))
         except responses.Malformed as error:
             return self._fail(502, _FAILED, f"the function's answer can't be sent: {error}")
+        self._tools.problems.pop(f"{self._api.api_id} {self._verb} {self._resource['path']}", None)
+        return response
 
     async def _forward(self, integration: Mapping[str, Any], timeout_s: float) -> Response:
         return await forward(
