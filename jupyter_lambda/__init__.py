@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0.dev0"
 
 if TYPE_CHECKING:
+    from .client import aws
     from .connection import connect
     from .notebook.decorator import lambda_function
     from .notebook.function import LambdaFunction
@@ -20,10 +21,11 @@ _PUBLIC = {
     "FunctionError": ".notebook.invocation",
     "Invocation": ".notebook.invocation",
     "LambdaFunction": ".notebook.function",
+    "aws": ".client",
     "connect": ".connection",
     "lambda_function": ".notebook.decorator",
 }
-__all__ = ["FunctionError", "Invocation", "LambdaFunction", "__version__", "connect", "lambda_function"]
+__all__ = ["FunctionError", "Invocation", "LambdaFunction", "__version__", "aws", "connect", "lambda_function"]
 
 
 def __getattr__(name: str) -> Any:

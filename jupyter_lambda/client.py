@@ -45,8 +45,25 @@ def aws_client(connection: Connection, service: str, *, pool: int = 64) -> Any:
             max_pool_connections=pool,
             proxies={},
             tcp_keepalive=True,
+            s3={"addressing_style": "path"},  # names below localhost are not resolved everywhere
         ),
     )
+
+
+def aws(service: str, connection: Connection | None = None) -> Any:
+    """A boto3 client of an AWS service as this engine serves it: Lambda, S3, SQS, DynamoDB, …
+
+    ::
+
+        jupyter_lambda.aws("s3").create_bucket(Bucket="photos")
+
+    Args:
+        service: boto3's name of it.
+        connection: The engine; None: this notebook's, started if need be.
+    """
+    from .connection import connect
+
+    return aws_client(connection or connect(), service, pool=10)
 
 
 def lambda_client(connection: Connection, *, pool: int = 64) -> Any:

@@ -145,6 +145,14 @@ def split(where: str) -> tuple[str, str]:
     return str(Path.cwd() / folder if not folder.is_absolute() else folder), pattern
 
 
+def _short(folder: str) -> str:
+    """As it would be written here: relative where it lies below the notebook's folder."""
+    path, here = Path(folder), Path.cwd()
+    if path == here:
+        return ""
+    return f"{path.relative_to(here) if path.is_relative_to(here) else folder.rstrip('/')}/"
+
+
 def _trigger(one: Mapping[str, Any]) -> Trigger:
     options = []
     if one.get("deleted"):
@@ -153,7 +161,8 @@ def _trigger(one: Mapping[str, Any]) -> Trigger:
         options.append("content=no")
     if one.get("settle_s", 1) != 1:
         options.append(f"settle={one['settle_s']:g}s")
-    word = f"folder:{one['folder'].rstrip('/')}/{one['pattern']}" + (f"?{'&'.join(options)}" if options else "")
+    shown = _short(str(one["folder"]))
+    word = f"folder:{shown}{one['pattern']}" + (f"?{'&'.join(options)}" if options else "")
     what = "appear, change or go away" if one.get("deleted") else "appear or change"
     name = str(one["pattern"]).replace("**/", "").replace("*", "sample").replace("?", "x")
     line = f"cp some.file {one['folder'].rstrip('/')}/{name}"

@@ -60,7 +60,7 @@ class HttpSource(Source):
     def in_words(self) -> str:
         """The route."""
         what = "every request that no other route takes" if self.where == "$default" else self.where
-        return what.replace("ANY", "any method,") + (", signed" if self.auth == "AWS_IAM" else "")
+        return what.replace("ANY ", "any method of ") + (", signed" if self.auth == "AWS_IAM" else "")
 
     def plan(self, place: Place, function_name: str) -> list[str]:
         """What would be made."""
@@ -163,7 +163,7 @@ class HttpSource(Source):
     def _trigger(self, place: Place, api: Mapping[str, Any]) -> Trigger:
         method, path = self._split
         shown = _VARIABLE.sub(lambda found: found[0].strip("{+}"), path)
-        url = place.here(f"/_aws/execute-api/{api['ApiId']}/$default{shown}", f"{api.get('ApiEndpoint', '')}{shown}")
+        url = place.here(f"/_aws/execute-api/{api['ApiId']}{shown}", f"{api.get('ApiEndpoint', '')}{shown}")
         quoted = f"'{url}'" if "$" in url else url
         with_body = " -d '{\"n\": 3}'" if method in ("POST", "PUT", "PATCH") else ""
         verb = "" if method == "GET" else f"-X {method} "

@@ -145,7 +145,7 @@ class MappedSource(Source):
         present = self._present(place, function, arn)
         if present is None:
             return self._create(place, function, arn, {**start, **self.start}).noting(*notes)
-        changes = _changes(self.params, present)
+        changes = _changes({"BatchSize": 10 if self.service == "sqs" else 100, **self.params}, present)
         if not changes and present.get("State") not in ("Disabled", "Disabling"):
             return Made(self._trigger(place, present), "unchanged", notes)
         _when_ready(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from . import deploy as deployment
+from . import triggers
 from .build import Build, build, foreign_packages
 from .cells import Cell, CellIndex
 from .dependencies import Layers, requirements
@@ -20,6 +21,7 @@ from .errors import CaptureError, NotebookError
 from .function import LambdaFunction
 from .options import identifier
 from .render import FunctionCard, Shown, captured, source_view, tabular
+from .trigger_view import TriggerLine
 from .values import human_size
 from .words import Reader
 
@@ -36,6 +38,7 @@ def deploy_cell(shell: Any, arguments: argparse.Namespace, body: str) -> Any:
     reader = Reader(shell.user_ns)
     # Everything on the line is read before anything is built or changed.
     event = (reader.event(arguments.test),) if arguments.test is not None else None
+    sources = triggers.read(reader.texts(arguments.trigger))
     environment = dict(reader.setting(word) for word in arguments.env or ())
     runtime = reader.text(arguments.runtime) if arguments.runtime else python_runtime()
     bind = arguments.bind or identifier_of(arguments.name)
@@ -58,7 +61,9 @@ def deploy_cell(shell: Any, arguments: argparse.Namespace, body: str) -> Any:
         strict_imports=wanted is None and runtime == python_runtime(),
     )
     if arguments.dry_run:
-        return _show_plan(arguments.name, made, wanted.packages if wanted else ())
+        return _show_plan(
+            arguments.name, made, wanted.packages if wanted else (), triggers.plan(arguments.name, sources)
+        )
     if arguments.profile and wanted is None:
         _refuse_foreign(made)
     layers = build_layers(wanted, say) if wanted else None
@@ -86,6 +91,7 @@ def deploy_cell(shell: Any, arguments: argparse.Namespace, body: str) -> Any:
     function = LambdaFunction(arguments.name, profile=arguments.profile, places=made.places)
     shell.user_ns[bind] = function
     _remember(shell, function)
+    lines, problem = triggers.apply(engine, arguments.name, sources, is_new=result.action == "created")
     if not arguments.quiet:
         notes = [deployment.check_size(engine, layers, made.zip_bytes)]
         if runtime == python_runtime() and interpreter is None and not engine.is_aws:
@@ -93,7 +99,9 @@ def deploy_cell(shell: Any, arguments: argparse.Namespace, body: str) -> Any:
                 f"the engine doesn't know this notebook's Python ({sys.executable}) and uses its own {runtime}, whose "
                 "packages may differ; add it to c.LambdaEngine.interpreters"
             )
-        _display(_card(engine, result, made, bind, [note for note in notes if note]))
+        _display(_card(engine, result, made, bind, [note for note in notes if note], lines))
+    if problem:
+        raise NotebookError(f"{arguments.name} is deployed, but not all of its triggers could be made: {problem}")
     if event is not None:
         _test(shell, function, event[0], arguments.out, quiet=arguments.quiet)
     return None
@@ -158,11 +166,25 @@ def _display(shown: Any) -> None:
     display(shown)  # type: ignore[no-untyped-call]
 
 
-def _card(engine: Engine, result: deployment.Deployed, made: Build, bind: str, notes: Iterable[str]) -> FunctionCard:
+def _card(
+    engine: Engine,
+    result: deployment.Deployed,
+    made: Build,
+    bind: str,
+    notes: Iterable[str],
+    lines: Iterable[TriggerLine],
+) -> FunctionCard:
     state = f"updated: {', '.join(result.changes)}" if result.changes else result.action
     warnings = [*made.capture.warnings, *notes]
     return FunctionCard.of_configuration(
-        engine, result.configuration, state=state, build=made, version=result.version, bound_as=bind, warnings=warnings
+        engine,
+        result.configuration,
+        state=state,
+        build=made,
+        version=result.version,
+        bound_as=bind,
+        warnings=warnings,
+        triggers=lines,
     )
 
 
@@ -193,7 +215,7 @@ def _refuse_foreign(made: Build) -> None:
         raise CaptureError(f"AWS's Python has no {', '.join(missing)}: add `--pip {' '.join(missing)}`")
 
 
-def _show_plan(name: str, made: Build, packages: Iterable[str]) -> Shown:
+def _show_plan(name: str, made: Build, packages: Iterable[str], plan: Iterable[str]) -> Shown:
     facts = [f"handler {made.generated.handler}", f"package {human_size(len(made.zip_bytes))}"]
     if packages:
         facts.append("packages " + ", ".join(packages))
@@ -201,6 +223,8 @@ def _show_plan(name: str, made: Build, packages: Iterable[str]) -> Shown:
     rows = [(one, what, human_size(size)) for one, what, size in captured(made)]
     for warning in made.capture.warnings:
         print(f"warning: {warning}")  # noqa: T201
+    for line in plan:
+        print(f"would make {line}")  # noqa: T201
     return tabular(("name", "what", "size"), rows, "Brought in from the notebook")
 
 

@@ -98,9 +98,22 @@ class Completions:
             return _starting(options.option_strings(options.subcommand_parser(subcommand)), last)
         if subcommand == "help":
             return _starting(options.SUBCOMMANDS, last)
+        if subcommand == "trigger":
+            return self._of_trigger(words, last)
+        if subcommand == "fire" and len(words) == 2:
+            return _starting(_kinds(""), last)
         if subcommand in options.TAKES_NAME and (len(words) == 1 or subcommand == "rm"):
             return _starting(self._known(), last)
         return self._value(words[-1], last)
+
+    def _of_trigger(self, words: list[str], last: str) -> list[str]:
+        from . import options
+
+        if len(words) == 1:
+            return _starting(list(options.TRIGGER_ACTS), last)
+        if len(words) == 2:
+            return _starting(self._known(), last)
+        return _starting(_kinds(":"), last) if words[1] != "list" else []
 
     def _value(self, before: str, last: str) -> list[str]:
         if last.startswith("$"):
@@ -108,6 +121,8 @@ class Completions:
             return _starting(sorted(names), last)
         if before == "--network":
             return _starting(["none", "egress"], last)
+        if before == "--trigger":
+            return _starting(_kinds(":"), last)
         if before in ("--use", "--handler"):
             return _starting(sorted(n for n in self._shell.user_ns if not n.startswith("_")), last)
         return []
@@ -116,6 +131,12 @@ class Completions:
         from .cellmagic import deployed
 
         return sorted({*self._names.get(), *deployed(self._shell)})
+
+
+def _kinds(sign: str) -> list[str]:
+    from jupyter_lambda.eventsources.words import KINDS
+
+    return [kind + sign for kind in KINDS]
 
 
 def _split(rest: str | None) -> tuple[list[str], str]:

@@ -50,14 +50,17 @@ class DecoratedFunction(LambdaFunction):
     def deploy(self) -> LambdaFunction:
         """Deploy it now; does nothing when nothing has changed."""
         from . import deploy as deployment
+        from . import triggers
         from .build import build
         from .cellmagic import python_runtime
         from .cells import Cell, CellIndex
         from .dependencies import build as build_layers
         from .dependencies import requirements
+        from .errors import NotebookError
 
         cell, namespace, cells = _surroundings(self._function, self.name, Cell, CellIndex)
         options = self._options
+        sources = triggers.read(options["triggers"])
         runtime = python_runtime()
         wanted = requirements(
             cell.source,
@@ -69,7 +72,7 @@ class DecoratedFunction(LambdaFunction):
         made = build(cell, namespace, cells, handler=self._function.__name__, use=options["use"])
         engine = self.engine
         layers = build_layers(wanted, print) if wanted else None
-        deployment.deploy(
+        done = deployment.deploy(
             engine,
             deployment.Wanted(
                 name=self.name,
@@ -88,6 +91,9 @@ class DecoratedFunction(LambdaFunction):
         self._places.update(made.places)
         self._deployed = True
         _remember(self)
+        _, problem = triggers.apply(engine, self.name, sources, is_new=done.action == "created")
+        if problem:
+            raise NotebookError(f"{self.name} is deployed, but not all of its triggers could be made: {problem}")
         return self
 
     def invoke(self, event: Any = None, *, qualifier: str | None = None, request_id: str | None = None) -> Any:
@@ -124,6 +130,7 @@ def lambda_function(
     use: Iterable[str] = (),
     profile: str | None = None,
     role: str | None = None,
+    triggers: Iterable[str] = (),
 ) -> Any:
     """Make a function a Lambda function.
 
@@ -139,6 +146,7 @@ def lambda_function(
     Args:
         name: The function's name; None: its own.
         memory_mb, timeout_s, env, network, pip, requirements, use, profile, role: As the options of ``%%lambda``.
+        triggers: What fires it, each as after ``--trigger``; made when it is deployed.
     """
     options = {
         "name": name,
@@ -151,6 +159,7 @@ def lambda_function(
         "use": tuple(use),
         "profile": profile,
         "role": role,
+        "triggers": (triggers,) if isinstance(triggers, str) else tuple(triggers),
     }
     if function is not None:
         return DecoratedFunction(function, options)

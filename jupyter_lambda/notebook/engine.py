@@ -37,6 +37,9 @@ class Engine:
     #: AWS profile; None: an engine.
     profile: str | None = None
     region: str = "us-east-1"
+    #: Where its triggers are made, and for which engine that was found; see ``triggers.place_of``.
+    place: Any = None
+    place_key: tuple[Any, ...] = ()
     _interpreters: tuple[str, ...] | None = None
 
     @property

@@ -9,7 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from jupyter_lambda.invoke_client import InvokeRefused, NotConnected
 
@@ -179,7 +179,7 @@ class LambdaFunction:
         Args:
             since_s: Only the last so many seconds.
         """
-        from .render import LogView
+        from .log_view import LogView
 
         admin = self._admin("logs")
         start = time.time() - since_s if since_s is not None else None
@@ -268,8 +268,27 @@ class LambdaFunction:
 
         return rollback(self.engine, self.name, str(version) if version is not None else None)
 
+    def triggers(self) -> Any:
+        """What fires it: a table, whose ``.triggers`` are the single ones."""
+        from .triggers import view
+
+        return view(self.engine, self.name)
+
+    def fire(self, trigger: str, event: Any = None) -> Invocation:
+        """Run it with the event that a kind of trigger (``s3``) or a trigger's whole word would send.
+
+        Args:
+            event: Instead of the sample.
+        """
+        from .triggers import fire_function
+
+        return cast("Invocation", fire_function(self, trigger, event))
+
     def delete(self) -> None:
-        """Delete it with its versions."""
+        """Delete it with its versions; its triggers are taken away first."""
+        from .triggers import remove_all
+
+        remove_all(self.engine, self.name, str(self.configuration()["FunctionArn"]))
         call(self.engine.client.delete_function, FunctionName=self.name)
 
     def stop(self) -> int:

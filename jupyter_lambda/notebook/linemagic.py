@@ -11,7 +11,7 @@ from typing import Any
 from jupyter_lambda.errors import LambdaError
 
 from . import deploy as deployment
-from . import options, render
+from . import options, removal, render, triggers
 from .cellmagic import deployed
 from .engine import Engine, call, code_of_refusal, engines
 from .errors import DeployError, MagicUsageError, NotebookError
@@ -26,6 +26,7 @@ def _list(shell: Any, arguments: argparse.Namespace) -> Any:
     engine = engines.get()
     found = [f for f in deployment.functions(engine) if not arguments.pattern or arguments.pattern in f["FunctionName"]]
     counts = _counts(engine)
+    fired_by = triggers.named(engine, found) if found else {}
     rows = []
     for one in found:
         stats = counts.get(one["FunctionName"], {})
@@ -38,13 +39,14 @@ def _list(shell: Any, arguments: argparse.Namespace) -> Any:
                 human_size(int(one.get("CodeSize", 0))),
                 str(stats.get("invocations", 0)),
                 str(stats.get("errors", 0)),
+                fired_by.get(one["FunctionName"], ""),
                 str(one.get("LastModified", ""))[:19].replace("T", " "),
             )
         )
     if not rows:
         what = f"No function's name contains {arguments.pattern}." if arguments.pattern else "No functions yet."
         return render.Shown(what, f"<p>{render.esc(what)}</p>")
-    head = ("function", "state", "memory", "timeout", "package", "calls", "errors", "changed (UTC)")
+    head = ("function", "state", "memory", "timeout", "package", "calls", "errors", "fired by", "changed (UTC)")
     return render.tabular(head, rows, f"{len(rows)} functions{_where(engine)}")
 
 
@@ -52,7 +54,11 @@ def _show(shell: Any, arguments: argparse.Namespace) -> Any:
     found = configuration(shell, arguments.name)
     state = str(found.get("State", "Active"))
     engine = engine_of(shell, arguments.name)
-    return render.FunctionCard.of_configuration(engine, found, state=state, bound_as=_bound_as(shell, arguments.name))
+    lines, problems = triggers.shown(engine, arguments.name)
+    variable = bound_as(shell, arguments.name)
+    return render.FunctionCard.of_configuration(
+        engine, found, state=state, bound_as=variable, triggers=lines, warnings=problems
+    )
 
 
 def _invoke(shell: Any, arguments: argparse.Namespace) -> Any:
@@ -113,7 +119,7 @@ def _config(shell: Any, arguments: argparse.Namespace) -> Any:
         engine,
         found,
         state=state,
-        bound_as=_bound_as(shell, arguments.name),
+        bound_as=bound_as(shell, arguments.name),
         more=deployment.more_settings(engine, arguments.name),
     )
 
@@ -131,42 +137,6 @@ def _tune(shell: Any, arguments: argparse.Namespace) -> Any:
     if arguments.out:
         shell.user_ns[arguments.out] = found
     return found
-
-
-def _rm(shell: Any, arguments: argparse.Namespace) -> None:
-    for name in arguments.names:
-        configuration(shell, name)  # all names are right before the first is deleted
-    for name in arguments.names:
-        _delete(shell, name)
-    print("deleted " + ", ".join(arguments.names))  # noqa: T201
-
-
-def _delete(shell: Any, name: str) -> None:
-    try:
-        call(engine_of(shell, name).client.delete_function, FunctionName=name)
-    except DeployError as exc:
-        if code_of_refusal(exc) != "ResourceNotFoundException":
-            raise
-    known = deployed(shell).pop(name, None)
-    bound = _bound_as(shell, name)
-    if known is not None and known.is_local_too:
-        known.forget()  # its definition stays; the next call deploys it again
-    elif bound:
-        del shell.user_ns[bound]
-
-
-def _clean(shell: Any, arguments: argparse.Namespace) -> None:
-    engine = engines.get()
-    present = {str(one["FunctionName"]) for one in deployment.functions(engine)}
-    own = {name for name, function in deployed(shell).items() if function.profile is None}
-    names = sorted(present if arguments.all else present & own)
-    for name in names:
-        _delete(shell, name)
-    print("deleted " + ", ".join(names) if names else "there was nothing to delete")  # noqa: T201
-    if arguments.cache:
-        from .dependencies import clear_cache
-
-        print(f"{human_size(clear_cache())} of cached packages removed")  # noqa: T201
 
 
 def _versions(shell: Any, arguments: argparse.Namespace) -> Any:
@@ -303,8 +273,10 @@ COMMANDS: dict[str, Callable[[Any, argparse.Namespace], Any]] = {
     "logs": _logs,
     "config": _config,
     "tune": _tune,
-    "rm": _rm,
-    "clean": _clean,
+    "trigger": triggers.trigger,
+    "fire": triggers.fire,
+    "rm": removal.rm,
+    "clean": removal.clean,
     "versions": _versions,
     "rollback": _rollback,
     "stats": _stats,
@@ -363,7 +335,7 @@ def _suggestion(engine: Engine, name: str) -> str:
     return "; there are " + ", ".join(names[:10]) if names else "; none is deployed yet"
 
 
-def _bound_as(shell: Any, name: str) -> str | None:
+def bound_as(shell: Any, name: str) -> str | None:
     """The variable that holds a function's handle."""
     own = [
         key

@@ -15,6 +15,8 @@ from .errors import MagicUsageError
 from .jobs import options as jobs
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+#: What ``%lambda trigger`` does.
+TRIGGER_ACTS = ("add", "rm", "list", "pause", "resume")
 
 
 class HelpShown(Exception):
@@ -124,6 +126,13 @@ def cell_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--use", nargs="+", action="extend", metavar="NAME", help="names to bring in that the cell doesn't mention"
     )
+    parser.add_argument(
+        "--trigger",
+        action="append",
+        metavar="WORD",
+        help="what fires it: http:/path, 'rate:5 minutes', s3:bucket, queue:name, folder:data/*.csv, …; may be given "
+        "several times (`%%lambda trigger --help` lists all kinds)",
+    )
     parser.add_argument("--test", metavar="EVENT", help="call it with this event once deployed: JSON, $var or @file")
     parser.add_argument("--out", type=identifier, metavar="VAR", help="keep the result of --test in this variable")
     parser.add_argument("--as", dest="bind", type=identifier, metavar="VAR", help="bind it as VAR instead of NAME")
@@ -222,6 +231,28 @@ def _bill(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--by", choices=("function", "day", "both"), default="function", help="what lines are for")
 
 
+def _trigger(parser: argparse.ArgumentParser) -> None:
+    from jupyter_lambda.eventsources.words import KINDS
+
+    parser.add_argument("act", choices=TRIGGER_ACTS, metavar="|".join(TRIGGER_ACTS), help="what to do")
+    parser.add_argument("name", metavar="NAME", help="the function")
+    parser.add_argument(
+        "triggers", nargs="*", metavar="TRIGGER", help="KIND:WHERE; for rm, pause and resume a KIND alone will do"
+    )
+    width = max(len(kind.usage) for kind in KINDS.values()) + 2
+    lines = [f"  {kind.usage:{width}}{kind.summary}" for kind in KINDS.values()]
+    parser.epilog = "Triggers:\n" + "\n".join(lines).replace("%", "%%")
+
+
+def _fire(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME")
+    parser.add_argument("trigger", metavar="TRIGGER", help="a kind (s3), or a trigger's whole word (s3:bucket/prefix)")
+    parser.add_argument("--event", metavar="EVENT", help="another event: JSON, $var, {expression} or @file")
+    parser.add_argument("--show", action="store_true", help="only show the event that would be sent")
+    parser.add_argument("--out", type=identifier, metavar="VAR", help="keep the result in this variable")
+    parser.add_argument("-q", "--quiet", action="store_true", help="show nothing but errors")
+
+
 def _stop(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME_OR_REQUEST_ID", help="all that run of a function, or one invocation")
 
@@ -242,7 +273,9 @@ _DEFINITIONS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] =
     "logs": ("what a function wrote", _logs),
     "config": ("show or change memory, timeout, environment, network, concurrency", _config),
     "tune": ("run a function at several memory sizes and choose one by cost or speed", _tune),
-    "rm": ("delete functions", _rm),
+    "trigger": ("add, remove, list, pause or resume what fires a function", _trigger),
+    "fire": ("send a function the event that a kind of trigger would send", _fire),
+    "rm": ("delete functions and their triggers", _rm),
     "clean": ("delete the functions this notebook deployed", _clean),
     "versions": ("the published versions", _versions),
     "rollback": ("put an earlier version's code and configuration back", _rollback),
@@ -257,7 +290,7 @@ _DEFINITIONS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] =
 SUBCOMMANDS = list(_DEFINITIONS)
 #: Subcommands whose first argument is a function's name.
 TAKES_NAME = frozenset(
-    {"show", "invoke", "map", "logs", "config", "tune", "rm", "versions", "rollback", "stats", "stop"}
+    {"show", "invoke", "map", "logs", "config", "tune", "fire", "rm", "versions", "rollback", "stats", "stop"}
 )
 
 

@@ -7,7 +7,6 @@ page's colour scheme. Nothing is told by colour alone.
 from __future__ import annotations
 
 import html
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from .build import Build
     from .engine import Engine
     from .mapping import MapResult
+    from .trigger_view import TriggerLine
 
 _INK = "var(--jp-content-font-color1, inherit)"
 _DIM = "var(--jp-content-font-color2, #767676)"
@@ -147,14 +147,16 @@ class FunctionCard:
     bound_as: str | None = None
     #: More facts: label and value.
     more: tuple[tuple[str, str], ...] = ()
+    #: What fires it.
+    triggers: tuple[TriggerLine, ...] = ()
 
     @classmethod
-    def of(cls, engine: Engine, name: str) -> FunctionCard:
+    def of(cls, engine: Engine, name: str, triggers: Iterable[TriggerLine] = ()) -> FunctionCard:
         """Of a function that exists. Raises DeployError if it doesn't."""
         from .engine import call
 
         found = call(engine.client.get_function_configuration, FunctionName=name)
-        return cls.of_configuration(engine, found, state=str(found.get("State", "Active")))
+        return cls.of_configuration(engine, found, state=str(found.get("State", "Active")), triggers=triggers)
 
     @classmethod
     def of_configuration(
@@ -168,6 +170,7 @@ class FunctionCard:
         bound_as: str | None = None,
         warnings: Iterable[str] = (),
         more: Iterable[tuple[str, str]] = (),
+        triggers: Iterable[TriggerLine] = (),
     ) -> FunctionCard:
         """Of AWS's FunctionConfiguration and, just deployed, its build."""
         return cls(
@@ -186,6 +189,7 @@ class FunctionCard:
             warnings=tuple(warnings),
             bound_as=bound_as,
             more=tuple(more),
+            triggers=tuple(triggers),
         )
 
     @property
@@ -221,6 +225,7 @@ class FunctionCard:
             lines.append(
                 "  carries " + ", ".join(f"{n} ({what}, {human_size(size)})" for n, what, size in self.captured)
             )
+        lines += [line for one in self.triggers for line in one.text()]
         lines += [f"  warning: {text}" for text in self.warnings]
         lines.append(f"  call it: {self.call_line}")
         return "\n".join(lines)
@@ -237,6 +242,7 @@ class FunctionCard:
                 for name, what, size in self.captured
             )
             parts.append(f'<div><span style="color:{_DIM}">carries</span> {names}</div>')
+        parts += [one.html() for one in self.triggers]
         parts += [f'<div style="color:{_WARN}">⚠ {esc(text)}</div>' for text in self.warnings]
         parts.append(f'<div><span style="color:{_DIM}">call it:</span> {_code(self.call_line)}</div>')
         return f'<section aria-label="Lambda function {esc(self.name)}" style="{_CARD}">{"".join(parts)}</section>'
@@ -372,36 +378,6 @@ def map_html(result: MapResult) -> str:
         rows = [(str(i), _json(result.events[i])[:80], str(e)[:200]) for i, e in list(errors.items())[:_ROWS_MAX]]
         parts.append(table(("item", "event", "error"), rows, "Failures; .retry() runs them again"))
     return f'<section aria-label="Map of {esc(result.function.name)}" style="{_CARD}">{"".join(parts)}</section>'
-
-
-class LogView(Sequence[str]):
-    """Log lines: a list of text that shows itself well."""
-
-    def __init__(self, name: str, lines: Sequence[Mapping[str, Any]]) -> None:
-        self.name = name
-        #: As the engine gave them: timestamp_ms, stream, request_id, message.
-        self.lines = list(lines)
-
-    def __len__(self) -> int:
-        return len(self.lines)
-
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return [str(line["message"]) for line in self.lines[index]]
-        return str(self.lines[index]["message"])
-
-    def __repr__(self) -> str:
-        return "\n".join(self._stamped()) or f"(no log of {self.name})"
-
-    def _stamped(self) -> list[str]:
-        return [f"{_clock(line['timestamp_ms'])}  {str(line['message']).rstrip()}" for line in self.lines]
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return {"text/plain": repr(self), "text/html": _pre(repr(self), f"log of {self.name}")}
-
-
-def _clock(timestamp_ms: float) -> str:
-    return time.strftime("%H:%M:%S", time.localtime(timestamp_ms / 1000)) + f".{int(timestamp_ms) % 1000:03d}"
 
 
 def source_view(source: str, title: str) -> Shown:

@@ -23,6 +23,14 @@ from jupyter_lambda.errors import ResourceNotFoundException
 from jupyter_lambda.notebook.engine import Engine
 from jupyter_lambda.notebook.package import code_sha256
 
+_spec = importlib.util.spec_from_file_location(
+    "eventsources_fake_aws", Path(__file__).parents[1] / "eventsources" / "fake_aws.py"
+)
+assert _spec
+assert _spec.loader
+fake_aws = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(fake_aws)
+
 
 def refuse(code: str, message: str, status: int = 400) -> ClientError:
     return ClientError(
@@ -229,6 +237,10 @@ class FakeAdmin:
     def __init__(self) -> None:
         self.stopped: list[str] = []
         self.now_running: list[dict[str, Any]] = []
+        self.failed: list[dict[str, Any]] = []
+        self.known_jobs: dict[str, dict[str, Any]] = {}
+        self.known_runs: list[dict[str, Any]] = []
+        self.artefacts: dict[tuple[str, str], bytes] = {}
 
     def stop(self, request_id: str) -> bool:
         self.stopped.append(request_id)
@@ -260,10 +272,39 @@ class FakeAdmin:
     def invocations(self, function: str | None = None, *, limit: int = 100) -> dict[str, Any]:
         return {"invocations": [], "running": self.now_running}
 
+    def failed_runs(self, since_s: float | None = None) -> dict[str, Any]:
+        return {"runs": self.failed, "since_s": 0.0}
+
+    def put_job(self, function: str, *, notebook: str, kept: int) -> None:
+        self.known_jobs[function] = {"function_name": function, "notebook": notebook, "runs_kept": kept}
+
+    def jobs(self) -> list[dict[str, Any]]:
+        return list(self.known_jobs.values())
+
+    def forget_job(self, function: str) -> None:
+        del self.known_jobs[function]
+
+    def runs(self, function: str | None = None, *, limit: int = 50) -> list[dict[str, Any]]:
+        return [one for one in self.known_runs if function in (None, one["function_name"])][:limit]
+
+    def run(self, run_id: str) -> dict[str, Any]:
+        return next(one for one in self.known_runs if one["run_id"] == run_id)
+
+    def artefact(self, run_id: str, name: str) -> bytes:
+        return self.artefacts[run_id, name]
+
+    def saw_runs(self) -> None:
+        self.failed = []
+
     def doctor(self) -> list[dict[str, str]]:
         return [{"level": "ok", "subject": "Docker", "text": "answers", "advice": ""}]
 
 
 def fake_engine(folder: Path) -> Engine:
     connection = Connection("http://127.0.0.1:1", "us-east-1", "AK", "SK", driver="process", isolated=False)
-    return Engine(FakeLambda(folder), FakeAdmin(), connection)
+    client = FakeLambda(folder)
+    engine = Engine(client, FakeAdmin(), connection)
+    #: What triggers are made of.
+    engine.aws = fake_aws.Aws(client.functions)  # type: ignore[attr-defined]
+    engine.place, engine.place_key = engine.aws.place, (None, connection.url, connection.epoch)  # type: ignore[attr-defined]
+    return engine
