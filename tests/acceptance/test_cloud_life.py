@@ -1,0 +1,176 @@
+"""The embedded cloud's life: watched while the engine runs, gone when the engine is, its data there again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jupyter_lambda.client import Admin
+from jupyter_lambda.connection import alive
+
+from .cloud import SERVERS, Cloud
+
+pytestmark = pytest.mark.timeout(180)
+
+
+@pytest.fixture(params=SERVERS)
+def cloud(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cloud]:
+    """An engine of the test's own."""
+    cloud = Cloud(tmp_path, request.param)
+    yield cloud
+    if cloud.engine.process is not None and cloud.engine.process.poll() is None:
+        assert cloud.stop() == 0, cloud.engine.output[-3000:]
+
+
+def status(cloud: Cloud) -> Any:
+    found: Any = Admin(cloud.connection).status()
+    return found["triggers"]["cloud"]
+
+
+def test_it_is_started_when_needed_watched_and_started_again(cloud: Cloud) -> None:
+    assert "not started" in status(cloud)["state"]
+    s3 = cloud.client("s3")
+    s3.create_bucket(Bucket="first-use")
+    first = status(cloud)
+    assert (first["state"], first["restarts"]) == ("ready", 0)
+    os.kill(first["process"], signal.SIGKILL)
+    cloud.until(lambda: status(cloud).get("restarts") == 1)
+    assert "the embedded cloud" in cloud.engine.output
+    assert "has stopped: it ended with code -9. It starts again" in cloud.engine.output
+    s3.create_bucket(Bucket="second-use")  # waits until it is back
+    assert status(cloud)["process"] != first["process"]
+
+
+def test_it_ends_with_the_engine_and_its_data_is_there_again(cloud: Cloud) -> None:
+    s3, sqs, tables = (cloud.client(name) for name in ("s3", "sqs", "dynamodb"))
+    s3.create_bucket(Bucket="kept")
+    s3.put_object(Bucket="kept", Key="a/b", Body=b"object")
+    queue = sqs.create_queue(QueueName="kept")["QueueUrl"]
+    sqs.send_message(QueueUrl=queue, MessageBody="message")
+    tables.create_table(
+        TableName="kept",
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    for turn, end in enumerate((cloud.kill, cloud.stop)):
+        tables.put_item(TableName="kept", Item={"id": {"S": str(turn)}})
+        process = status(cloud)["process"]
+        end()
+        cloud.until(lambda process=process: not alive(process))
+        cloud.start()
+        s3, sqs, tables = (cloud.client(name) for name in ("s3", "sqs", "dynamodb"))
+        if not cloud.persists:
+            assert s3.list_buckets()["Buckets"] == []
+            return
+        assert tables.get_item(TableName="kept", Key={"id": {"S": str(turn)}})["Item"]
+        assert s3.get_object(Bucket="kept", Key="a/b")["Body"].read() == b"object"
+    queue = sqs.get_queue_url(QueueName="kept")["QueueUrl"]
+    assert sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=2)["Messages"][0]["Body"] == "message"
+
+
+def test_what_a_kill_of_the_server_itself_costs_is_bounded(cloud: Cloud) -> None:
+    if not cloud.persists:
+        pytest.skip("moto keeps nothing")
+    sqs = cloud.client("sqs")
+    queue = sqs.create_queue(QueueName="kept")["QueueUrl"]
+    sqs.send_message(QueueUrl=queue, MessageBody="old")
+    saved = cloud.engine.state_dir / "cloud" / "ministack" / "state" / "sqs.json"
+    cloud.until(lambda: saved.exists() and "old" in saved.read_text())
+    os.kill(status(cloud)["process"], signal.SIGKILL)
+    assert sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=5)["Messages"][0]["Body"] == "old"
+
+
+def test_it_listens_on_no_port_and_its_socket_is_the_owners_alone(cloud: Cloud) -> None:
+    cloud.client("s3").list_buckets()
+    process = status(cloud)["process"]
+    inodes = {str(one.readlink()) for one in Path(f"/proc/{process}/fd").iterdir()}
+    for table in ("tcp", "tcp6", "udp", "udp6"):
+        for line in Path(f"/proc/{process}/net/{table}").read_text().splitlines()[1:]:
+            assert f"socket:[{line.split()[9]}]" not in inodes, f"a {table} socket: {line}"
+    directory = cloud.engine.state_dir / "cloud" / cloud.server
+    assert directory.stat().st_mode & 0o077 == 0
+    assert (directory / "cloud.sock").stat().st_mode & 0o077 == 0
+
+
+def test_nothing_but_its_operations_is_reached_through_the_engine(cloud: Cloud) -> None:
+    s3 = cloud.client("s3")
+    s3.create_bucket(Bucket="stays")
+    for path in ("/_ministack/reset", "/_localstack/health", "/moto-api/reset", "/stays/../_ministack/reset"):
+        assert signed_for_s3(cloud, "POST", path) == "AccessDenied"
+    assert signed_for_s3(cloud, "GET", "/2015-03-31/functions/") == "NoSuchBucket"
+    assert [one["Name"] for one in s3.list_buckets()["Buckets"]] == ["stays"]
+
+
+def signed_for_s3(cloud: Cloud, method: str, path: str) -> str:
+    """The error code of one request signed for S3, whatever its path."""
+    from http.client import HTTPConnection
+
+    from botocore.auth import S3SigV4Auth
+    from botocore.awsrequest import AWSRequest
+    from botocore.credentials import Credentials
+
+    connection = cloud.connection
+    request = AWSRequest(method, connection.url + path, data=b"")
+    S3SigV4Auth(Credentials(connection.access_key, connection.secret_key), "s3", connection.region).add_auth(request)
+    wire = HTTPConnection(*connection.host_port, timeout=30)
+    try:
+        wire.request(method, path, b"", dict(request.headers.items()))  # the path as it stands
+        return wire.getresponse().read().decode().partition("<Code>")[2].partition("</Code>")[0]
+    finally:
+        wire.close()
+
+
+CODE = """
+import boto3, os, socket, urllib.request
+def handler(event, context):
+    s3, tables = boto3.client("s3"), boto3.client("dynamodb")
+    s3.put_object(Bucket="from-inside", Key=context.function_name, Body=b"x" * 20_000_000)
+    size = s3.head_object(Bucket="from-inside", Key=context.function_name)["ContentLength"]
+    tables.put_item(TableName="from-inside", Item={"id": {"S": context.function_name}})
+    open_ports = []
+    for host, port in event:
+        try:
+            socket.create_connection((host, port), timeout=1).close()
+            open_ports.append([host, port])
+        except OSError:
+            pass
+    return [size, open_ports, [n for n in os.listdir("/") if n == "cloud"]]
+"""
+
+
+@pytest.mark.docker
+@pytest.mark.slow
+def test_containers_use_it_through_the_engine_alone(tmp_path: Path) -> None:
+    cloud = Cloud(tmp_path, "ministack", driver="docker")
+    try:
+        cloud.client("s3").create_bucket(Bucket="from-inside")
+        cloud.client("dynamodb").create_table(
+            TableName="from-inside",
+            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        port = int(cloud.connection.url.rpartition(":")[2])
+        gateway = socket.gethostbyname(socket.gethostname())
+        targets = json.dumps([[gateway, port], ["172.17.0.1", port], ["172.17.0.1", 4566], ["172.18.0.1", port]])
+        for network in ("none", "egress"):
+            name, functions = f"inside-{network}", cloud.client("lambda")
+            functions.meta.events.register(
+                "before-call.lambda.CreateFunction",
+                lambda params, network=network, **_: params["headers"].update({"X-Jupyter-Lambda-Network": network}),
+            )
+            cloud.deploy(name, CODE, MemorySize=512)
+            answer = json.loads(functions.invoke(FunctionName=name, Payload=targets)["Payload"].read())
+            assert answer == [20_000_000, [], []], answer
+        items = cloud.client("dynamodb").scan(TableName="from-inside")["Items"]
+        assert {item["id"]["S"] for item in items} == {"inside-none", "inside-egress"}
+    finally:
+        assert cloud.stop() == 0, cloud.engine.output[-3000:]
