@@ -71,7 +71,7 @@ async def hosted(directory: Path, traits: LambdaEngine, say: Say, *, owner_pid: 
         sandboxing = sandbox_settings(traits, directory, store.installation_id, store.epoch)
         driver = await open_driver(traits.driver, sandboxing, say)
         stack.push_async_callback(driver.close)
-        sandboxes = Sandboxes(driver, directory)
+        sandboxes = Sandboxes(driver, directory, busy_poll_s=traits.busy_poll_us / 1_000_000)
         stack.push_async_callback(sandboxes.close)
         credentials = Credentials.load(directory, traits.access_key or None, account=settings.account)
         service = await stack.enter_async_context(

@@ -13,6 +13,7 @@ from jupyter_lambda import http1
 from jupyter_lambda.model.limits import RESPONSE_MAX_BYTES
 
 from .base import RuntimeEvent
+from .busy_poll import BusyPoll
 from .runtime_api import ACCEPTED_BODY, JSON, NEXT_PATH, RESPONSE_PATH, error_response, event_headers
 from .session import Answer, Poll, Refusal, Session
 
@@ -31,9 +32,12 @@ _JOINED_MAX_BYTES = 64 * 1024
 class RuntimeConnection(http1.Connection):
     """One connection of a sandbox to its Runtime API."""
 
-    def __init__(self, server: http1.Server, session: Session) -> None:
+    def __init__(self, server: http1.Server, session: Session, busy_poll: BusyPoll) -> None:
         super().__init__(server)
         self._session = session
+        self._busy_poll = busy_poll
+        #: True while an event that was given the short way has no answer.
+        self._given = False
         self._poll = Poll(self._deliver, self._alive)
         #: True while the long poll of a ``next`` that came the short way is open.
         self._polling = False
@@ -52,11 +56,21 @@ class RuntimeConnection(http1.Connection):
 
     def data_received(self, data: bytes) -> None:
         """Take the short way where the bytes are the expected ones."""
+        if self._given:
+            self._given = False
+            self._busy_poll.end()
         if self._polling:
             self._hold(data)
         elif not self._short(data):
             self._expected = b""
             super().data_received(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The sandbox has gone."""
+        if self._given:
+            self._given = False
+            self._busy_poll.end()
+        super().connection_lost(exc)
 
     def _short(self, data: bytes) -> bool:
         """False, and nothing has happened, where it takes the general way."""
@@ -116,6 +130,8 @@ class RuntimeConnection(http1.Connection):
         else:
             self._request_id = event.request_id
             self._expected = _RESPONSE % event.request_id.encode()
+            self._given = True
+            self._busy_poll.begin()
             head = self._unsent + event_head(event)
             self._unsent = b""
             if len(event.payload) <= _JOINED_MAX_BYTES:

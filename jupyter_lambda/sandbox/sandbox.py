@@ -23,6 +23,7 @@ from .base import (
     SandboxOutcome,
     SandboxSpec,
 )
+from .busy_poll import BusyPoll
 from .directory import SandboxDirectory, short_path
 from .logpipe import LogPipe
 from .runtime_api import RuntimeApi, error_response
@@ -54,6 +55,7 @@ class Sandbox:
         *,
         aws_handler: Callable[[], http1.Handler | None],
         clock: Callable[[], float],
+        busy_poll: BusyPoll,
     ) -> None:
         loop = asyncio.get_running_loop()
         #: What it was started with; of a generic one that was adopted, the function's.
@@ -77,7 +79,7 @@ class Sandbox:
             max_connections=MAX_CONNECTIONS,
             # A function may take its time between two pieces of a streamed response; its deadline watches it.
             stall_timeout_s=TIMEOUT_MAX_S,
-            protocol=lambda server: RuntimeConnection(server, self._session),
+            protocol=lambda server: RuntimeConnection(server, self._session, busy_poll),
         )
         self._server.on_refused.append(self._api.refused)
         self._server.streams = streamed_or(None)

@@ -17,6 +17,7 @@ from jupyter_lambda.model.limits import TIMEOUT_MAX_S
 
 from .adoption import can_adopt, shadows
 from .base import Driver, GenericSpec, LogSink, SandboxSpec
+from .busy_poll import BusyPoll
 from .directory import SandboxDirectory
 from .runtime_api import error_response
 from .sandbox import MAX_BODY_BYTES, Sandbox
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds that a generic sandbox may take to be ready: its start, and importing what it is to have imported.
 PREPARE_TIMEOUT_S = 60.0
+#: Seconds: longer than a short invocation takes in a sandbox, and shorter than anybody would notice.
+BUSY_POLL_S = 0.0002
 
 
 class Sandboxes:
@@ -39,9 +42,11 @@ class Sandboxes:
         aws_handler: http1.Handler | None = None,
         transport: Literal["unix", "tcp"] = "unix",
         clock: Callable[[], float] = time.monotonic,
+        busy_poll_s: float = BUSY_POLL_S,
     ) -> None:
         """
         Args:
+            busy_poll_s: See `busy_poll`.
             transport: "tcp" where sockets can't cross into sandboxes: the Runtime API is then at 127.0.0.1 too, below a
                 first path segment that only the one sandbox knows; see `directory.ENDPOINT`.
         """
@@ -52,6 +57,7 @@ class Sandboxes:
         self.streams: Wanted | None = None
         self._state_dir = state_dir
         self._clock = clock
+        self._busy_poll = BusyPoll(busy_poll_s)
         self._live: set[Sandbox] = set()
         self._transport = transport
         self._tcp: http1.Server | None = None
@@ -98,7 +104,14 @@ class Sandboxes:
 
     async def _make(self, spec: SandboxSpec | GenericSpec, log_sink: LogSink) -> Sandbox:
         directory = SandboxDirectory(self._state_dir, spec.sandbox_id)
-        sandbox = Sandbox(spec, directory, log_sink, aws_handler=lambda: self.aws_handler, clock=self._clock)
+        sandbox = Sandbox(
+            spec,
+            directory,
+            log_sink,
+            aws_handler=lambda: self.aws_handler,
+            clock=self._clock,
+            busy_poll=self._busy_poll,
+        )
         sandbox.streams(self.streams)
         self._live.add(sandbox)
         sandbox.closed.add_done_callback(lambda _: self._live.discard(sandbox))
