@@ -39,6 +39,7 @@ class LambdaApp(LambdaCommand):
         "bill": (_HERE + "bill.BillCommand", "Show what functions would have cost on AWS, by function and day."),
         "logs": (_HERE + "logs.LogsCommand", "Show or follow a function's log."),
         "runs": (_HERE + "runs.RunsCommand", "Show what notebook jobs did, and save what they left."),
+        "trigger": (_HERE + "triggers.TriggerCommand", "Add, remove, list, pause or fire what fires a function."),
         "simulate": (_HERE + "simulate.SimulateCommand", "Try the pool policy in simulated time, with a picture."),
     }
 

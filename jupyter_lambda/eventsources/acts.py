@@ -195,6 +195,7 @@ __all__ = [
     "apply",
     "chosen",
     "listed",
+    "parse",
     "remove",
     "remove_all",
     "sample",

@@ -58,6 +58,12 @@ class FolderSource(Source):
         )
 
     @property
+    def word(self) -> str:
+        """As it would be written here."""
+        tail = super().word.removeprefix(self.identity)
+        return f"folder:{_short(self.folder)}{self.pattern}{tail}"
+
+    @property
     def folder(self) -> str:
         """Its path, absolute."""
         return split(self.where)[0]
