@@ -1,0 +1,185 @@
+"""What waits in a notification's queue becomes invocations: each once, none lost."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+from jupyter_lambda.errors import ResourceConflictException, ResourceNotFoundException, StoreError
+from jupyter_lambda.model.arn import Account
+from jupyter_lambda.model.invocation import AsyncEvent
+from jupyter_lambda.model.notification import Notification
+from jupyter_lambda.triggers.notifications.pump import Pump
+from jupyter_lambda.triggers.queue import Queue
+
+TOPIC = "arn:aws:sns:us-east-1:000000000000:t"
+ARN = Account().function_arn("f")
+
+
+class Service:
+    """Keeps what it is given; a policy lets SNS in."""
+
+    def __init__(self) -> None:
+        self.account = Account()
+        self.taken: list[AsyncEvent] = []
+        self.known: set[str] = set()
+        self.done: set[str] = set()
+        self.failures: list[Exception] = []
+        self.exists = True
+        statement = {"Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "lambda:*"}
+        self.policy: dict[str, Any] | None = {"Statement": [statement]}
+        self.store = SimpleNamespace(
+            functions=SimpleNamespace(policy=lambda arn: self.policy if arn == ARN else None),
+            ledger=SimpleNamespace(flush=self._flush, get=lambda one: one if one in self.done else None),
+        )
+
+    async def _flush(self) -> None:
+        return None
+
+    def clock(self) -> float:
+        return 1.0
+
+    def runs(self, request_id: str) -> bool:
+        return False
+
+    def resolve(self, name: Any) -> Any:
+        if not self.exists:
+            raise ResourceNotFoundException(f"Function not found: {ARN}")
+
+    async def invoke_async(self, event: AsyncEvent) -> None:
+        if self.failures:
+            raise self.failures.pop(0)
+        if event.request_id in self.known:
+            raise ResourceConflictException("queued already")
+        self.known.add(event.request_id)
+        self.taken.append(event)
+
+
+def run(virtual: Any, cloud: Any, scenario: Any, **changes: Any) -> None:
+    async def main() -> None:
+        notification = Notification("n", "sns", TOPIC, ARN, "own", subscription_arn="arn:sub", **changes)
+        current = {"n": notification}
+        queue, service = cloud.queue("own"), Service()
+
+        async def attach(_: str) -> Queue:
+            return await Queue.find(cloud, queue.arn)
+
+        pump = Pump(
+            notification,
+            service,  # type: ignore[arg-type]
+            cloud,
+            attach=attach,
+            current=current.get,
+        )
+        task = asyncio.create_task(pump.run())
+        await scenario(SimpleNamespace(queue=queue, service=service, pump=pump, current=current))
+        pump.stopping.set()
+        await asyncio.wait_for(task, 60)
+
+    virtual(main())
+
+
+def word(text: str) -> str:
+    return json.dumps({"Type": "Notification", "MessageId": text, "TopicArn": TOPIC, "Message": text})
+
+
+async def until(condition: Any, seconds: float = 200) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.05)
+
+
+def test_a_message_is_deleted_once_its_invocation_is_on_disk(virtual, cloud):
+    async def scenario(at):
+        for n in range(25):
+            at.queue.send(word(str(n)))
+        await until(lambda: not at.queue.messages)
+        assert sorted(int(json.loads(e.payload)["Records"][0]["Sns"]["Message"]) for e in at.service.taken) == list(
+            range(25)
+        )
+        assert {event.source for event in at.service.taken} == {"sns:t"}
+        assert at.pump.delivered == 25
+
+    run(virtual, cloud, scenario)
+
+
+def test_what_the_store_does_not_take_comes_again(virtual, cloud):
+    async def scenario(at):
+        at.service.failures = [StoreError("disk full")] * 2
+        at.queue.send(word("a"))
+        await until(lambda: not at.queue.messages)
+        assert len(at.service.taken) == 1
+        assert at.pump.dropped == 0
+
+    run(virtual, cloud, scenario)
+
+
+def test_what_comes_twice_is_one_invocation(virtual, cloud):
+    async def scenario(at):
+        whole = at.queue.delete
+        at.queue.delete = lambda entries: (_ for _ in ()).throw(OSError("the engine was killed here"))
+        at.queue.send(word("queued"))
+        await until(lambda: at.service.taken)
+        at.queue.delete = whole
+        await until(lambda: not at.queue.messages)
+        assert len(at.service.taken) == 1
+        # The same after the invocation has run and left the queue of events.
+        at.queue.delete = lambda entries: (_ for _ in ()).throw(OSError("again"))
+        at.queue.send(word("done"))
+        await until(lambda: len(at.service.taken) == 2)
+        at.service.done, at.service.known = set(at.service.known), set()
+        at.queue.delete = whole
+        await until(lambda: not at.queue.messages)
+        assert len(at.service.taken) == 2
+
+    run(virtual, cloud, scenario)
+
+
+def test_without_permission_or_function_a_message_is_dropped_as_on_aws(virtual, cloud, caplog):
+    async def scenario(at):
+        at.service.policy = None
+        at.queue.send(word("a"))
+        await until(lambda: at.pump.dropped == 1 and not at.queue.messages)
+        at.service.policy, at.service.exists = {"Statement": []}, False
+        at.queue.send(word("b"))
+        at.queue.send("not a notification")
+        await until(lambda: at.pump.dropped == 3 and not at.queue.messages)
+        assert not at.service.taken
+        assert "sns.amazonaws.com may not invoke" in caplog.text
+        assert "Function not found" in caplog.text
+
+    run(virtual, cloud, scenario)
+
+
+def test_what_is_dropped_goes_to_the_subscriptions_dead_letter_queue(virtual, cloud):
+    async def scenario(at):
+        dead = cloud.queue("dead")
+        policy = json.dumps({"deadLetterTargetArn": dead.arn})
+        at.current["n"] = replace(at.current["n"], attributes={"RedrivePolicy": policy})
+        at.service.exists = False
+        at.queue.send(word("a"))
+        await until(lambda: not at.queue.messages)
+        assert [json.loads(one.body)["Message"] for one in dead.messages] == ["a"]
+        del cloud.queues["dead"]
+        at.queue.send(word("kept"))
+        await asyncio.sleep(100)
+        assert [json.loads(one.body)["Message"] for one in at.queue.messages] == ["kept"]
+
+    run(virtual, cloud, scenario)
+
+
+def test_a_queue_that_went_away_is_made_again_and_why_nothing_comes_is_told(virtual, cloud):
+    async def scenario(at):
+        await asyncio.sleep(1)
+        del cloud.queues["own"]
+        await until(lambda: at.pump.problem)
+        cloud.queues["own"] = at.queue
+        at.queue.send(word("a"))
+        at.pump.wake.set()
+        await until(lambda: not at.queue.messages and not at.pump.problem)
+        assert len(at.service.taken) == 1
+
+    run(virtual, cloud, scenario)
