@@ -80,6 +80,25 @@ class Mappings(Part):
 
         await self._database.write(run, then=then)
 
+    async def retag(self, uuid: str, tags: Mapping[str, str]) -> None:
+        """Replace a mapping's tags and nothing else; its state may be changing meanwhile.
+
+        Raises:
+            ResourceNotFoundException: It was deleted in the meantime.
+        """
+
+        def run(connection: sqlite3.Connection) -> None:
+            row = connection.execute("SELECT body FROM event_source_mapping WHERE uuid = ?", (uuid,)).fetchone()
+            if row is None:
+                raise ResourceNotFoundException("The resource you requested does not exist.")
+            body = json.dumps({**json.loads(row[0]), "tags": dict(tags)}, separators=(",", ":"))
+            connection.execute("UPDATE event_source_mapping SET body = ? WHERE uuid = ?", (body, uuid))
+
+        def then(_: None) -> None:
+            self._all()[uuid] = replace(self._all()[uuid], tags=tags)
+
+        await self._database.write(run, then=then)
+
     async def move(self, uuid: str, before: State, after: State, reason: str) -> bool:
         """Change a mapping's state where it still is in ``before``; False where something else came between."""
 

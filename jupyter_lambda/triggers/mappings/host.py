@@ -51,6 +51,8 @@ class Mappings:
         self._tasks: dict[str, tuple[MappingTask, asyncio.Task[None]]] = {}
         self._counts: dict[str, Counts] = {}
         self._started = False
+        #: Held while a mapping is looked at, decided about and written.
+        self._lock = asyncio.Lock()
 
     # ── a part of the triggers ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -144,7 +146,16 @@ class Mappings:
             ResourceNotFoundException: There is none.
             ResourceInUseException: An earlier change is still under way.
         """
-        before = self.get(uuid)
+        async with self._lock:
+            return await self._update(self.get(uuid), options, function, enabled)
+
+    async def _update(
+        self,
+        before: EventSourceMapping,
+        options: Options,
+        function: tuple[str, str | None] | None,
+        enabled: bool | None,
+    ) -> EventSourceMapping:
         self._check_steady(before, "update")
         was_enabled = before.state not in ("Disabled", "Disabling")
         wanted = was_enabled if enabled is None else enabled
@@ -164,7 +175,7 @@ class Mappings:
             last_modified_s=self._clock(),
         )
         await self.rows.put(after)
-        self._changed(uuid)
+        self._changed(before.uuid)
         # Where nothing runs, there is nothing to follow: AWS answers Updating all the same.
         return replace(after, state="Updating") if state == "Disabled" else after
 
@@ -174,7 +185,9 @@ class Mappings:
         Raises:
             ResourceNotFoundException: There is none.
         """
-        await self.rows.put(replace(self.get(uuid), tags=tags))
+        async with self._lock:
+            self.get(uuid)
+            await self.rows.retag(uuid, tags)
 
     async def delete(self, uuid: str) -> EventSourceMapping:
         """Remove a mapping once what it has in flight is done with.
@@ -183,12 +196,13 @@ class Mappings:
             ResourceNotFoundException: There is none.
             ResourceInUseException: An earlier change is still under way.
         """
-        before = self.get(uuid)
-        self._check_steady(before, "delete")
-        after = replace(before, state="Deleting", reason=USER_ACTION[before.kind], last_modified_s=self._clock())
-        await self.rows.put(after)
-        self._changed(uuid)
-        return after
+        async with self._lock:
+            before = self.get(uuid)
+            self._check_steady(before, "delete")
+            after = replace(before, state="Deleting", reason=USER_ACTION[before.kind], last_modified_s=self._clock())
+            await self.rows.put(after)
+            self._changed(uuid)
+            return after
 
     def counts(self, uuid: str) -> Counts:
         """What a mapping has read since the engine's start."""
