@@ -1,0 +1,228 @@
+"""Buckets' notification configurations and topics' subscriptions by boto3, on the embedded cloud.
+
+Quoted: Amazon S3 API Reference, "PutBucketNotificationConfiguration"; Amazon SNS API Reference, "Subscribe".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from .conftest import REGION, Engine
+
+ACCOUNT = "000000000000"
+
+
+@pytest.fixture
+def aws(engine: Engine) -> Callable[[str], Any]:
+    """boto3's client of a service at the engine's endpoint."""
+
+    def client(service: str) -> Any:
+        keys = engine.service.credentials.owner
+        return boto3.client(
+            service,
+            endpoint_url=engine.url,
+            region_name=REGION,
+            aws_access_key_id=keys.access_key,
+            aws_secret_access_key=keys.secret_key,
+            config=Config(proxies={}, retries={"total_max_attempts": 1}, parameter_validation=False),
+        )
+
+    if engine.triggers.cloud.available() is not None:
+        pytest.skip("no server of an embedded cloud is installed")
+    return client
+
+
+@pytest.fixture
+def bucket(aws: Any, name: str) -> str:
+    made = name.lower().replace("_", "-")[:60].strip("-")
+    aws("s3").create_bucket(Bucket=made)
+    return made
+
+
+@pytest.fixture
+def function(make: Any, client: Any) -> str:
+    """ARN of the test's function, which S3 and SNS may invoke."""
+    made = make()
+    for service in ("s3", "sns"):
+        client.add_permission(
+            FunctionName=made["FunctionName"],
+            StatementId=service,
+            Action="lambda:InvokeFunction",
+            Principal=f"{service}.amazonaws.com",
+        )
+    return str(made["FunctionArn"])
+
+
+def put(aws: Any, bucket: str, *entries: dict[str, Any], **more: Any) -> None:
+    configuration = {"LambdaFunctionConfigurations": list(entries)} if entries else {}
+    aws("s3").put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=configuration, **more)
+
+
+def get(aws: Any, bucket: str) -> dict[str, Any]:
+    found: dict[str, Any] = aws("s3").get_bucket_notification_configuration(Bucket=bucket)
+    del found["ResponseMetadata"]
+    return found
+
+
+def created(arn: str, **more: Any) -> dict[str, Any]:
+    return {"LambdaFunctionArn": arn, "Events": ["s3:ObjectCreated:*"], **more}
+
+
+def refusal(call: Callable[..., Any], *args: Any, **params: Any) -> dict[str, Any]:
+    with pytest.raises(ClientError) as caught:
+        call(*args, **params)
+    found: dict[str, Any] = caught.value.response["Error"]
+    return found
+
+
+def test_put_replaces_and_an_empty_configuration_turns_notifications_off(aws, bucket, function):
+    """ "By default, your bucket has no event notifications configured … This action replaces the existing …"""
+    assert get(aws, bucket) == {}
+    put(aws, bucket, created(function, Id="a"))
+    put(aws, bucket, created(function, Id="b"))
+    assert [one["Id"] for one in get(aws, bucket)["LambdaFunctionConfigurations"]] == ["b"]
+    put(aws, bucket)
+    assert get(aws, bucket) == {}
+
+
+def test_an_id_is_made_where_none_is_given(aws, bucket, function):
+    """ "An optional unique identifier … If you don't provide one, Amazon S3 will assign an ID." """
+    put(aws, bucket, created(function))
+    [found] = get(aws, bucket)["LambdaFunctionConfigurations"]
+    assert found["Id"]
+    assert found["LambdaFunctionArn"] == function
+
+
+def test_versions_have_permissions_of_their_own(aws, bucket, function, client, name):
+    """The policy of a function says nothing of its versions and aliases."""
+    version = client.publish_version(FunctionName=name)["FunctionArn"]
+    told = refusal(put, aws, bucket, created(version))
+    assert told["Code"] == "InvalidArgument"
+    assert told["Message"] == "Unable to validate the following destination configurations"
+    assert told["ArgumentName1"] == version
+    client.add_permission(
+        FunctionName=name,
+        Qualifier="1",
+        StatementId="s3",
+        Action="lambda:InvokeFunction",
+        Principal="s3.amazonaws.com",
+        SourceAccount=ACCOUNT,
+        SourceArn=f"arn:aws:s3:::{bucket}",
+    )
+    put(aws, bucket, created(version))
+    assert get(aws, bucket)["LambdaFunctionConfigurations"][0]["LambdaFunctionArn"] == version
+
+
+def test_validation_of_destinations_can_be_skipped(aws, bucket, make, name):
+    """ "Skips validation of Amazon SQS, Amazon SNS, and AWS Lambda destinations. True or false value." """
+    arn = make()["FunctionArn"]
+    assert refusal(put, aws, bucket, created(arn))["Code"] == "InvalidArgument"
+    put(aws, bucket, created(arn), SkipDestinationValidation=True)
+    assert get(aws, bucket)["LambdaFunctionConfigurations"][0]["LambdaFunctionArn"] == arn
+
+
+def test_destinations_that_are_none(aws, bucket, function):
+    for arn in (f"{function}x", function.replace(REGION, "eu-west-1"), function.replace(ACCOUNT, "1" * 12), "f"):
+        told = refusal(put, aws, bucket, created(arn))
+        assert (told["Code"], told["ArgumentName1"]) == ("InvalidArgument", arn)
+    assert get(aws, bucket) == {}
+
+
+def test_a_body_that_is_no_configuration(engine, aws, bucket, function):
+    from botocore.auth import S3SigV4Auth
+    from botocore.awsrequest import AWSRequest
+    from botocore.credentials import Credentials
+
+    keys = engine.service.credentials.owner
+    request = AWSRequest("PUT", f"{engine.url}/{bucket}?notification", data=b"<Nothing/>")
+    S3SigV4Auth(Credentials(keys.access_key, keys.secret_key), "s3", REGION).add_auth(request)
+    status, _, body = engine.raw("PUT", f"/{bucket}?notification", b"<Nothing/>", dict(request.headers.items()))
+    assert status == 400
+    assert b"<Code>MalformedXML</Code>" in body
+
+
+def test_targets_of_all_kinds_side_by_side(aws, bucket, function, name):
+    sqs, sns = aws("sqs"), aws("sns")
+    queue = sqs.create_queue(QueueName=name[:70])["QueueUrl"]
+    queue_arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    topic = sns.create_topic(Name=name)["TopicArn"]
+    configuration = {
+        "LambdaFunctionConfigurations": [created(function, Id="f")],
+        "QueueConfigurations": [{"Id": "q", "QueueArn": queue_arn, "Events": ["s3:ObjectRemoved:*"]}],
+        "TopicConfigurations": [{"Id": "t", "TopicArn": topic, "Events": ["s3:ObjectTagging:*"]}],
+        "EventBridgeConfiguration": {},
+    }
+    aws("s3").put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=configuration)
+    assert get(aws, bucket) == configuration
+    overlapping = {**configuration, "TopicConfigurations": [{"TopicArn": topic, "Events": ["s3:ObjectCreated:Put"]}]}
+    told = refusal(
+        aws("s3").put_bucket_notification_configuration, Bucket=bucket, NotificationConfiguration=overlapping
+    )
+    assert told["Message"].startswith("Configurations overlap.")
+    assert get(aws, bucket) == configuration
+
+
+def test_subscriptions_are_confirmed_and_told_as_the_functions(aws, function, name):
+    """ "lambda – delivery of JSON-encoded message to an Lambda function" """
+    sns = aws("sns")
+    topic = sns.create_topic(Name=name)["TopicArn"]
+    arn = sns.subscribe(TopicArn=topic, Protocol="lambda", Endpoint=function)["SubscriptionArn"]
+    assert arn.startswith(f"{topic}:")
+    [found] = sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+    assert found == {
+        "SubscriptionArn": arn,
+        "Owner": ACCOUNT,
+        "Protocol": "lambda",
+        "Endpoint": function,
+        "TopicArn": topic,
+    }
+    attributes = sns.get_subscription_attributes(SubscriptionArn=arn)["Attributes"]
+    assert attributes["PendingConfirmation"] == "false"
+    assert attributes["ConfirmationWasAuthenticated"] == "true"
+    policy = '{"kind":["a"]}'
+    sns.set_subscription_attributes(SubscriptionArn=arn, AttributeName="FilterPolicy", AttributeValue=policy)
+    assert sns.get_subscription_attributes(SubscriptionArn=arn)["Attributes"]["FilterPolicy"] == policy
+    # "If the requester already owns a subscription with the same endpoint": its ARN, or an error where they differ.
+    assert sns.subscribe(TopicArn=topic, Protocol="lambda", Endpoint=function)["SubscriptionArn"] == arn
+    told = refusal(
+        sns.subscribe,
+        TopicArn=topic,
+        Protocol="lambda",
+        Endpoint=function,
+        Attributes={"FilterPolicy": '{"kind":["b"]}'},
+    )
+    assert told["Code"] == "InvalidParameter"
+    assert told["Message"].endswith("Subscription already exists with different attributes")
+    sns.unsubscribe(SubscriptionArn=arn)
+    assert sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"] == []
+
+
+def test_what_a_function_can_not_be_subscribed_with(aws, function, name):
+    sns = aws("sns")
+    topic = sns.create_topic(Name=name)["TopicArn"]
+    ordered = sns.create_topic(Name=f"{name}.fifo", Attributes={"FifoTopic": "true"})["TopicArn"]
+    raw = {"RawMessageDelivery": "true"}
+    cases = [
+        ({"TopicArn": topic, "Endpoint": "arn:aws:lambda:us-east-1:f"}, "Invalid parameter: Lambda endpoint ARN"),
+        ({"TopicArn": ordered, "Endpoint": function}, "Invalid parameter: Invalid protocol type: lambda"),
+        (
+            {"TopicArn": topic, "Endpoint": function, "Attributes": raw},
+            "Invalid parameter: Attributes Reason: Delivery protocol [lambda] does not support raw message delivery.",
+        ),
+    ]
+    for params, message in cases:
+        told = refusal(sns.subscribe, Protocol="lambda", **params)
+        assert (told["Code"], told["Message"]) == ("InvalidParameter", message)
+    assert refusal(sns.subscribe, TopicArn=f"{topic}-not", Protocol="lambda", Endpoint=function)["Code"] == "NotFound"
+
+
+def test_own_queues_are_nobody_elses(aws, bucket, function):
+    put(aws, bucket, created(function))
+    sqs = aws("sqs")
+    assert not [url for url in sqs.list_queues().get("QueueUrls", []) if "jupyter-lambda-own" in url]
