@@ -8,8 +8,9 @@ once, in a coroutine, or later by itself; only a coroutine costs a task.
 from __future__ import annotations
 
 from .body import BrokenBody, IncomingBody
-from .connection import MAX_HEADER_BYTES, Connection
+from .connection import Connection
 from .message import CutShort, DirectHandler, Handler, Request, Response, encode_head
+from .reading import MAX_HEADER_BYTES
 from .server import Server
 
 __all__ = [

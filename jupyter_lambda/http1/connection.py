@@ -1,53 +1,32 @@
-"""One client's connection: bytes to requests, responses to bytes."""
+"""One client's connection: what it asked for (`reading`) is answered in order, in one piece or streamed."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import socket
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable
-from http import HTTPMethod
 from typing import TYPE_CHECKING, cast
 
-import httptools
-
-from .body import STREAM_MAX_BYTES, IncomingBody
 from .message import CutShort, Request, Response, encode_head
+from .reading import PIPELINE_MAX, Reading
 
 if TYPE_CHECKING:
     from .server import Server
 
 log = logging.getLogger(__name__)
 
-#: Bytes of request line and headers together.
-MAX_HEADER_BYTES = 64 * 1024
-#: Requests of one connection that may wait before no more is read from it.
-PIPELINE_MAX = 16
 #: Bodies up to this size are sent in one piece with their head.
 _JOINED_MAX_BYTES = 64 * 1024
-_METHODS = {m.value.encode(): m.value for m in HTTPMethod}
-_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _FAILED = Response(500, [("Content-Type", "text/plain")], b"internal error; see the engine's log\n")
 
 
-class BadRequest(Exception):
-    """What the peer sent is not HTTP, or too large; answered by the server itself."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-
-
-class Connection(asyncio.Protocol):
+class Connection(Reading):
     """One client's connection."""
 
     def __init__(self, server: Server) -> None:
-        self._server = server
+        super().__init__(server)
         self._loop = asyncio.get_running_loop()
-        self._transport: asyncio.Transport | None = None
-        self._parser = httptools.HttpRequestParser(self)
-        self._waiting: deque[tuple[Request, bool]] = deque()
         #: The request that is being answered, and whether the connection may go on after it.
         self._current: Request | None = None
         self._keep_alive = True
@@ -56,25 +35,6 @@ class Connection(asyncio.Protocol):
         #: Takes the next of them, while the task has none.
         self._handed: asyncio.Future[Awaitable[Response]] | None = None
         self._drained: asyncio.Future[None] | None = None
-        self._reading = True
-        #: Nothing more is read from this client.
-        self._refused = False
-        self.closed = False
-        self.peer = "unix"
-        #: Bytes since the last message ended, up to and with the read that is being parsed.
-        self._fed_bytes = 0
-        self._in_message = False
-        #: The body of the request that has come in part and is being answered already.
-        self._incoming: IncomingBody | None = None
-        self._reset()
-
-    def _reset(self) -> None:
-        self._url = b""
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._trailers: list[tuple[bytes, bytes]] = []
-        self._body: list[bytes] = []
-        self._body_bytes = 0
-        self._headers_done = self._checked = False
 
     # --- asyncio.Protocol
 
@@ -116,162 +76,11 @@ class Connection(asyncio.Protocol):
         """The client has caught up."""
         self._wake_writer()
         self._drained = None
-        if self._waiting and self._current is None and not self._driven:
-            self._serve()
+        self._serve_waiting()
 
     def _wake_writer(self) -> None:
         if self._drained is not None and not self._drained.done():
             self._drained.set_result(None)
-
-    def data_received(self, data: bytes) -> None:
-        """Feed the parser, then answer what is whole; what isn't HTTP is refused."""
-        if self._refused:
-            return
-        self._fed_bytes += len(data)
-        try:
-            self._parser.feed_data(data)
-            if self._in_message:
-                self._incomplete()
-            elif self._server.stalling:
-                self._server.stalling.pop(self, None)
-        except httptools.HttpParserUpgrade:
-            # The offer to upgrade is ignored, as RFC 9110 allows: the request is answered, then the connection closed.
-            self._refused = True
-        except BadRequest as exc:
-            self._fail(exc.status, str(exc))
-        except httptools.HttpParserCallbackError as exc:
-            cause = exc.__context__
-            if isinstance(cause, BadRequest):
-                self._fail(cause.status, str(cause))
-            else:
-                log.exception("HTTP parser callback failed")
-                self._fail(400, "bad request")
-        except httptools.HttpParserError as exc:
-            self._fail(400, f"malformed HTTP request: {exc}")
-        if self._waiting and self._current is None and not self._driven:
-            self._serve()
-
-    # --- httptools callbacks
-
-    def on_message_begin(self) -> None:
-        """A request begins."""
-        self._reset()
-        self._in_message = True
-
-    def on_url(self, url: bytes) -> None:
-        """A part of the request target."""
-        self._url += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """A header, or a trailer after the body."""
-        if self._headers_done:
-            self._trailers.append((name, value))
-            self._check_size(self._trailers)
-        else:
-            self._headers.append((name, value))
-
-    def on_headers_complete(self) -> None:
-        """Nothing is decided here: most requests come whole, see ``_incomplete`` for those that don't."""
-        self._headers_done = True
-        if self._fed_bytes > MAX_HEADER_BYTES:
-            self._check_size(self._headers)
-
-    def on_body(self, body: bytes) -> None:
-        """A part of the body."""
-        self._body_bytes += len(body)
-        most_bytes = self._server.max_body_bytes if self._incoming is None else STREAM_MAX_BYTES
-        if self._body_bytes > most_bytes:
-            raise BadRequest(413, f"the request body is larger than {most_bytes} bytes")
-        if self._incoming is None:
-            self._body.append(body)
-        else:
-            self._incoming.feed(body)
-
-    def on_message_complete(self) -> None:
-        """A request is whole."""
-        self._in_message = False
-        self._fed_bytes = 0
-        incoming = self._incoming
-        if incoming is not None:
-            self._incoming = None
-            incoming.end()
-            if incoming.discarding:
-                self.close()
-            return
-        parser, parts = self._parser, self._body
-        method = parser.get_method()
-        path, _, query = self._url.decode("latin-1").partition("?")
-        request = Request(
-            _METHODS.get(method) or method.decode("latin-1"),
-            path,
-            query,
-            self._headers,
-            parts[0] if len(parts) == 1 else b"".join(parts),
-            self.peer,
-            self,
-            self._trailers,
-        )
-        self._waiting.append((request, parser.should_keep_alive()))
-        if len(self._waiting) > PIPELINE_MAX and self._reading and self._transport:
-            self._reading = False
-            self._transport.pause_reading()
-
-    def _check_size(self, headers: list[tuple[bytes, bytes]]) -> None:
-        if len(self._url) + sum(len(name) + len(value) for name, value in headers) > MAX_HEADER_BYTES:
-            raise BadRequest(431, f"the request's headers are larger than {MAX_HEADER_BYTES} bytes")
-
-    def _incomplete(self) -> None:
-        """More of this request is to come: refuse what is declared too large before it is sent, and watch the time.
-
-        Raises:
-            BadRequest: It is too large.
-        """
-        self._server.watch(self)
-        if not self._headers_done:
-            if self._fed_bytes > MAX_HEADER_BYTES:
-                self._check_size(self._headers)
-                if self._fed_bytes > 2 * MAX_HEADER_BYTES:
-                    raise BadRequest(431, f"the request's headers are larger than {MAX_HEADER_BYTES} bytes")
-            return
-        if self._checked:
-            return
-        self._checked = True
-        streams = self._server.streams
-        streamed = (
-            streams is not None and not self.answering and streams(self._parser.get_method(), self._url, self._headers)
-        )
-        most_bytes = STREAM_MAX_BYTES if streamed else self._server.max_body_bytes
-        expects_continue = False
-        for name, value in self._headers:
-            lower = name.lower()
-            if lower == b"content-length" and value.isdigit() and int(value) > most_bytes:
-                raise BadRequest(413, f"the request body is larger than {most_bytes} bytes")
-            if lower == b"expect" and value.lower() == b"100-continue":
-                expects_continue = True
-        if streamed:
-            self._begin_stream(expects_continue)
-        elif expects_continue and self._transport and not self.answering:
-            self._transport.write(_CONTINUE)
-
-    def _begin_stream(self, expects_continue: bool) -> None:
-        """Hand on the request whose body is still to come."""
-        assert self._transport is not None
-        incoming = IncomingBody(self._transport, expects_continue=expects_continue, flowing=self._flows)
-        parts, self._body = self._body, []
-        for part in parts:
-            incoming.feed(part)
-        path, _, query = self._url.decode("latin-1").partition("?")
-        method = self._parser.get_method().decode("latin-1")
-        request = Request(method, path, query, self._headers, b"", self.peer, self, self._trailers, incoming)
-        self._waiting.append((request, self._parser.should_keep_alive()))
-        self._incoming = incoming
-
-    def _flows(self, flowing: bool) -> None:
-        """A client that is made to wait does not stall."""
-        if flowing:
-            self._server.watch(self)
-        else:
-            self._server.stalling.pop(self, None)
 
     # --- serving
 
@@ -289,6 +98,11 @@ class Connection(asyncio.Protocol):
     def _driven(self) -> bool:
         """True while the task answers."""
         return self.task is not None and self._handed is None
+
+    def _serve_waiting(self) -> None:
+        """Begin with what waits, unless something is being answered."""
+        if self._waiting and self._current is None and not self._driven:
+            self._serve()
 
     def _serve(self) -> None:
         """Begin with what waits; nothing is being answered now."""
@@ -452,12 +266,6 @@ class Connection(asyncio.Protocol):
         """Close after what was written has gone out."""
         if self._transport is not None and not self._transport.is_closing():
             self._transport.close()
-
-    def _fail(self, status: int, message: str) -> None:
-        """Refuse what came, but begin with what came whole before it."""
-        if self._waiting and self._current is None and not self._driven:
-            self._serve()
-        self.refuse(status, message)
 
     def refuse(self, status: int, message: str) -> None:
         """Answer what can't be read, unless another answer is under way, and close."""

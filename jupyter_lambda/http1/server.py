@@ -9,6 +9,7 @@ from pathlib import Path
 
 from .connection import Connection
 from .message import DirectHandler
+from .reading import Reading
 
 #: Seconds a peer may take from its first byte to the end of its headers and body, without sending anything; it is
 #: noticed up to a quarter later.
@@ -42,7 +43,7 @@ class Server:
         self.max_connections = max_connections
         self.connections: set[Connection] = set()
         #: Connections whose request has come in part → when more of it came last, in the loop's time.
-        self.stalling: dict[Connection, float] = {}
+        self.stalling: dict[Reading, float] = {}
         #: Called with method, path and status of each request that the server itself refused (too large, malformed).
         self.on_refused: list[Callable[[str, str, int], None]] = []
         self.closing = False
@@ -95,7 +96,7 @@ class Server:
         if self._idle is not None and not any(c.answering for c in self.connections):
             self._idle.set()
 
-    def watch(self, connection: Connection) -> None:
+    def watch(self, connection: Reading) -> None:
         """A request has come in part: it must not stall. One coarse timer serves all connections."""
         loop = asyncio.get_running_loop()
         self.stalling[connection] = loop.time()
