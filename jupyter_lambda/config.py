@@ -253,6 +253,7 @@ class LambdaEngine(Configurable):
         Unicode(),
         default_value=[
             "lambda:InvokeFunction",
+            "lambda:InvokeFunctionUrl",
             "lambda:InvokeAsync",
             "lambda:Get*",
             "lambda:List*",

@@ -73,6 +73,7 @@ class EngineSettings:
     #: Actions that a function's own credentials allow; "*" at the end matches any rest.
     function_permissions: tuple[str, ...] = (
         "lambda:InvokeFunction",
+        "lambda:InvokeFunctionUrl",
         "lambda:InvokeAsync",
         "lambda:Get*",
         "lambda:List*",

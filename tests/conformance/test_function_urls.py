@@ -9,6 +9,7 @@ import base64
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -360,9 +361,19 @@ def test_unsigned_and_wrongly_signed_requests(engine, closed_url, ask):
     assert "message" in body
 
 
-def test_a_functions_own_credentials_need_the_permission(engine, closed_url, client, name):
+def test_signed_requests_of_a_function(engine, closed_url, name):
     function = engine.service.store.functions.get(name)
     credential = engine.service.credentials.issue(function.latest)
+    status, _, event = signed(engine, closed_url, credential=credential)
+    assert status == 200, event  # both actions are among what functions may do by default
+    assert event["requestContext"]["authorizer"]["iam"]["userArn"] == credential.principal
+    assert "x-amz-security-token" not in event["headers"]
+
+
+def test_a_function_whose_credentials_do_not_allow_it_needs_the_policy(engine, closed_url, client, name, monkeypatch):
+    settings = replace(engine.service.settings, function_permissions=("lambda:InvokeFunction",))
+    monkeypatch.setattr(engine.service, "settings", settings)
+    credential = engine.service.credentials.issue(engine.service.store.functions.get(name).latest)
     assert signed(engine, closed_url, credential=credential)[0] == 403
     client.add_permission(
         FunctionName=name,
@@ -371,10 +382,7 @@ def test_a_functions_own_credentials_need_the_permission(engine, closed_url, cli
         Action="lambda:InvokeFunctionUrl",
         FunctionUrlAuthType="AWS_IAM",
     )
-    status, _, event = signed(engine, closed_url, credential=credential)
-    assert status == 200, event  # lambda:InvokeFunction is among what functions may do by default
-    assert event["requestContext"]["authorizer"]["iam"]["userArn"] == credential.principal
-    assert "x-amz-security-token" not in event["headers"]
+    assert signed(engine, closed_url, credential=credential)[0] == 200
 
 
 # --- CORS
