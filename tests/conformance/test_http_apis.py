@@ -341,9 +341,23 @@ def test_a_signature_for_execute_api(serve: Serve, engine: Engine, ask: Ask):
     SigV4Auth(Keys(keys.access_key, keys.secret_key), "execute-api", REGION).add_auth(request)
     status, _, body = engine.raw("GET", "/a", b"", dict(request.headers.items()))
     assert status == 200, body
-    iam = json.loads(body)["event"]["requestContext"]["authorizer"]["iam"]
+    event = json.loads(body)["event"]
+    assert "authorization" not in event["headers"], "a signature is nothing for the function"
+    iam = event["requestContext"]["authorizer"]["iam"]
     assert iam["accessKey"] == keys.access_key
     assert iam["userArn"] == keys.principal
+
+
+def test_a_function_signs_with_its_own_key(serve: Serve, engine: Engine, name: str):
+    """Functions may call APIs only where function_permissions has execute-api:Invoke; by default it has not."""
+    api_id = serve("GET /a", route={"AuthorizationType": "AWS_IAM"})
+    version = engine.service.store.functions.get(name).latest
+    keys = engine.service.credentials.issue(version)
+    host = f"{api_id}.execute-api.{REGION}.localhost:{engine.url.rpartition(':')[2]}"
+    request = AWSRequest("GET", f"http://{host}/a", headers={"Host": host})
+    SigV4Auth(Keys(keys.access_key, keys.secret_key, keys.token), "execute-api", REGION).add_auth(request)
+    status, _, body = engine.raw("GET", "/a", b"", dict(request.headers.items()))
+    assert (status, json.loads(body)) == (403, {"message": "Forbidden"})
 
 
 # --- the control plane

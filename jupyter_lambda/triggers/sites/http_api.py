@@ -22,6 +22,7 @@ from .http_authorization import Authorization, Door, Refused
 from .http_proxy import forward
 from .integration import BODY_MAX_BYTES, Asking, Failed, Functions, TimedOut, Unavailable, function_of
 from .routes import ANY, DEFAULT, Match, Routes, split_key
+from .signer import unsigned
 from .throttle import Throttle
 from .visit import Visit
 
@@ -181,6 +182,8 @@ class _Request:
             return message(403, "Forbidden")
         except Broken as error:
             return self._fail(500, "Internal Server Error", str(error))
+        if context is not None and "iam" in context:
+            self._visit = unsigned(self._visit)
         integration = stage.integrations.get(str(self._route.get("Target", "")).removeprefix("integrations/"))
         if integration is None:
             return self._fail(500, "Internal Server Error", "the route has no integration")

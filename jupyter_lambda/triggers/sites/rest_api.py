@@ -23,6 +23,7 @@ from .http_proxy import forward
 from .integration import BODY_MAX_BYTES, Asking, Failed, FunctionFailed, Functions, TimedOut, function_of
 from .rest_authorization import Gate, check
 from .routes import ANY, Match, Routes
+from .signer import unsigned
 from .throttle import Throttle
 from .visit import Visit
 
@@ -176,6 +177,8 @@ class RestRequest:
         except Broken as error:
             self._note(str(error))
             return refusal(500, None, "AuthorizerConfigurationException")
+        if self._method["authorizationType"] == "AWS_IAM":
+            self._visit = unsigned(self._visit)
         integration = self._method.get("methodIntegration")
         if integration is None:
             return self._fail(500, _FAILED, "the method has no integration")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from jupyter_lambda.engine.credentials import Credential
 from jupyter_lambda.engine.settings import EngineSettings
 
@@ -9,6 +11,8 @@ from .authorizers import Forbidden
 from .visit import Visit
 
 ACTION = "execute-api:invoke"
+#: Headers (lower case) of a signed request that the function behind it doesn't get: they are its caller's.
+SIGNATURE_HEADERS = frozenset({b"authorization", b"x-amz-security-token"})
 
 
 async def signer(visit: Visit, settings: EngineSettings) -> Credential:
@@ -26,3 +30,9 @@ async def signer(visit: Visit, settings: EngineSettings) -> Credential:
 
 def _allows(pattern: str) -> bool:
     return ACTION.startswith(pattern[:-1]) if pattern.endswith("*") else pattern == ACTION
+
+
+def unsigned(visit: Visit) -> Visit:
+    """The same request without what its signer is known by."""
+    kept = [(name, value) for name, value in visit.raw_headers if name.lower() not in SIGNATURE_HEADERS]
+    return replace(visit, raw_headers=kept)
