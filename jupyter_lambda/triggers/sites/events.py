@@ -116,7 +116,6 @@ def format_2(
     authorizer: Mapping[str, Any] | None = None,
     path_parameters: Mapping[str, str] | None = None,
     stage_variables: Mapping[str, str] | None = None,
-    without: frozenset[str] = frozenset(),
 ) -> dict[str, Any]:
     """An event of format 2.0.
 
@@ -124,10 +123,9 @@ def format_2(
         account_id: "anonymous" for a Function URL whose caller is nobody.
         path: ``rawPath`` and the context's path.
         authorizer: The context's member of that name; None: left out.
-        without: Headers (lower case) that the function doesn't get.
     """
     named = [(n.lower(), v) for n, v in headers_of(visit)]
-    headers = _joined([(n, v) for n, v in named if n != "cookie" and n not in without])
+    headers = _joined([(n, v) for n, v in named if n != "cookie"])
     cookies, query = cookies_of(visit), _joined(query_pairs(visit.query))
     body, is_base64 = body_of(visit, text=is_text(headers.get("content-type")))
     context = {

@@ -20,6 +20,9 @@ from .visit import Answerer, Identify, Visit
 
 log = logging.getLogger(__name__)
 
+#: Bytes of a request to any site. Source: API Gateway Developer Guide, "Quotas": 10 MB; Function URLs have 6 MB.
+BODY_MAX_BYTES = 10 * 1024 * 1024
+
 
 class Sites:
     """All sites of one engine. Whoever answers a kind puts itself into ``answerers``."""
@@ -47,13 +50,16 @@ class Sites:
             address: What `address.by_name` or `address.by_path` made of it.
         """
         kind, site_id, path, prefix = address
+        if request.stream is not None and not await _read_whole(request):
+            return _message(413, "Request Entity Too Large")
+        raw_headers = origin.unsigned(request.raw_headers)
         visit = Visit(
             kind=kind,
             id=site_id,
             method=request.method,
             path=path,
             query=request.query,
-            raw_headers=origin.own_cookies(request.raw_headers, site_id) if prefix else request.raw_headers,
+            raw_headers=origin.own_cookies(raw_headers, site_id) if prefix else raw_headers,
             body=request.body,
             peer=request.peer,
             prefix=prefix,
@@ -77,6 +83,24 @@ class Sites:
             log.exception("request %s to %s%s failed", request_id, visit.domain_name, path)
             response = _message(500, "Internal Server Error")
         return origin.guarded(response, visit)
+
+
+async def _read_whole(request: Request) -> bool:
+    """The body of a request that was handed on before it was whole, as it was taken for one of another service.
+
+    Returns:
+        False when it is larger than any site's may be.
+    """
+    assert request.stream is not None
+    parts: list[bytes] = []
+    size_bytes = 0
+    async for part in request.stream:
+        size_bytes += len(part)
+        if size_bytes > BODY_MAX_BYTES:
+            return False
+        parts.append(part)
+    request.body = b"".join(parts)
+    return True
 
 
 async def _nobody(request: Request, service: str) -> Credential:

@@ -20,6 +20,8 @@ from jupyter_lambda.http1 import Response
 from .visit import Visit
 
 SANDBOX = "sandbox allow-scripts allow-forms allow-popups allow-downloads"
+#: Request headers that a signature is made of and a function doesn't get.
+_SIGNING = frozenset({b"authorization", b"x-amz-security-token"})
 #: Response headers that act on the host as a whole, or on the connection, which is the engine's.
 _DROPPED = frozenset(
     {"clear-site-data", "service-worker-allowed", "alt-svc", "strict-transport-security", "report-to", "nel"}
@@ -44,6 +46,14 @@ def own_cookies(raw_headers: list[tuple[bytes, bytes]], site_id: str) -> list[tu
         if own:
             kept.append((name, own))
     return kept
+
+
+def unsigned(raw_headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Headers without an AWS signature and its session token: they are good for the same request again, and a function
+    has no business with them. Other authorizations (Bearer …) are the function's own affair."""
+    if not any(name.lower() == b"authorization" and value.startswith(b"AWS4-") for name, value in raw_headers):
+        return raw_headers
+    return [header for header in raw_headers if header[0].lower() not in _SIGNING]
 
 
 def guarded(response: Response, visit: Visit) -> Response:

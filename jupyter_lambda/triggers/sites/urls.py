@@ -42,8 +42,6 @@ _FORBIDDEN = (
     "Forbidden. For troubleshooting Function URL authorization issues, see: "
     "https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html"
 )
-#: Of a signed request the function gets neither who signed it nor with what.
-_SIGNING = frozenset({"authorization", "x-amz-security-token"})
 
 
 class FunctionUrls:
@@ -142,7 +140,6 @@ class FunctionUrls:
             account_id=account_id if caller else "anonymous",
             path=visit.path,
             authorizer={"iam": _identity(caller, account_id)} if caller else None,
-            without=_SIGNING if caller else frozenset(),
         )
         payload = json.dumps(event, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
         if len(payload) > limits.PAYLOAD_MAX_BYTES:

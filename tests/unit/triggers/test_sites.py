@@ -92,6 +92,13 @@ def test_only_own_cookies_reach_a_path_site(cookies):
     assert kept[1] == expected.encode()
 
 
+def test_signatures_stay_with_the_engine():
+    signed = [(b"Authorization", b"AWS4-HMAC-SHA256 Credential=\xe2"), (b"X-Amz-Security-Token", b"t"), (b"Host", b"h")]
+    assert origin.unsigned(signed) == [(b"Host", b"h")]
+    own = [(b"authorization", b"Bearer t"), (b"X-Amz-Security-Token", b"t")]
+    assert origin.unsigned(own) == own
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
