@@ -32,6 +32,7 @@ from . import folders, site_urls
 from .downloads import PREFIX as PACKAGES_PREFIX
 from .downloads import file_url, package_bytes
 from .routing import Router
+from .schedules_told import NEXT, schedules
 
 PREFIX = "/_jupyter_lambda/"
 #: Most items in one answer.
@@ -219,6 +220,9 @@ class Admin:
         account = self._service.account
         return {"routes": site_urls.routes(self._triggers.apis, account, query.host, query.text("function"))}
 
+    async def _schedules(self, query: Query, labels: dict[str, str]) -> dict[str, Any]:
+        return schedules(self._service, self._triggers, query.text("function"), query.count("next", NEXT))
+
 
 _ROUTES: tuple[tuple[str, str, Route], ...] = (
     ("GET", "status", Admin._status),
@@ -231,6 +235,7 @@ _ROUTES: tuple[tuple[str, str, Route], ...] = (
     ("GET", "doctor", Admin._doctor),
     ("GET", "environments", Admin._environments),
     ("GET", "events", Admin._events),
+    ("GET", "schedules", Admin._schedules),
     ("GET", "apis", Admin._apis),
     ("GET", "folders", Admin._folders),
     ("PUT", "folders", Admin._put_folder),

@@ -19,16 +19,20 @@ from .apigateway import registry as apigateway
 from .apigatewayv2 import registry as apigatewayv2
 from .aws_service import AwsService, Offer, open_service
 from .cloudwatch import registry as cloudwatch
+from .eventbridge import registry as eventbridge
 from .logs import registry as logs
 from .protocols.aws_json import AwsJson
 from .protocols.query import Query
 from .protocols.rpc import RpcProtocol, Wordings
 from .protocols.rpc_v2_cbor import RpcV2Cbor
+from .scheduler import registry as scheduler
 
 #: Where two share a signing name, the one with the longer path prefix comes first.
 OFFERS = (
     Offer("logs", "logs", "logs", logs.MODULES, logs.BROKEN_CONSTRAINT),
     Offer("cloudwatch", "monitoring", "cloudwatch", cloudwatch.MODULES, cloudwatch.BROKEN_CONSTRAINT),
+    Offer("events", "events", "events", eventbridge.MODULES, eventbridge.BROKEN_CONSTRAINT),
+    Offer("scheduler", "scheduler", "scheduler", scheduler.MODULES, scheduler.BROKEN_CONSTRAINT),
     Offer(
         "apigatewayv2",
         "apigateway",

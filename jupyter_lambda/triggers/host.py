@@ -14,6 +14,7 @@ from .folders.host import Folders
 from .mappings.host import Mappings
 from .notifications.host import Notifications
 from .outlets import Outlets
+from .schedules.host import Schedules
 from .sites.apis import Apis
 from .sites.host import Sites
 
@@ -55,6 +56,9 @@ class Triggers:
         self.notifications = Notifications(service, service.store.sources, self.cloud)
         #: Folders whose files fire functions.
         self.folders = Folders(service)
+        #: EventBridge's rules, EventBridge Scheduler.
+        self.schedules = Schedules(service, self.cloud)
+        self.outlets.put_event = self.schedules.put_event
         self._parts: dict[str, Part] = {
             "cloud": self.cloud,
             "sites": self.sites,
@@ -62,6 +66,7 @@ class Triggers:
             "mappings": self.mappings,
             "notifications": self.notifications,
             "folders": self.folders,
+            "schedules": self.schedules,
         }
         self._started: list[tuple[str, Part]] = []
 
