@@ -12,6 +12,7 @@ import httptools
 
 from .body import STREAM_MAX_BYTES, IncomingBody
 from .message import Request
+from .usual import Usual
 
 if TYPE_CHECKING:
     from .connection import Connection
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 MAX_HEADER_BYTES = 64 * 1024
 #: Requests of one connection that may wait before no more is read from it.
 PIPELINE_MAX = 16
+#: A client whose requests were unlike each other so often in a row is left to the parser.
+_STRANGE_MAX = 16
 _METHODS = {m.value.encode(): m.value for m in HTTPMethod}
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -52,6 +55,10 @@ class Reading(asyncio.Protocol):
         #: Bytes since the last message ended, up to and with the read that is being parsed.
         self._fed_bytes = 0
         self._in_message = False
+        #: Requests that the parser has read; what the last one looked like; how many were unlike the one before.
+        self._came = 0
+        self._usual: Usual | None = None
+        self._strange = 0
         #: The body of the request that has come in part and is being answered already.
         self._incoming: IncomingBody | None = None
         self._reset()
@@ -85,9 +92,15 @@ class Reading(asyncio.Protocol):
         """Feed the parser, then answer what is whole; what isn't HTTP is refused."""
         if self._refused:
             return
+        fresh = not self._fed_bytes
+        if fresh and self._usual is not None and self._again(data):
+            return
         self._fed_bytes += len(data)
+        came = self._came
         try:
             self._parser.feed_data(data)
+            if fresh and self._came == came + 1 and not self._fed_bytes:
+                self._learn(data)
             if self._in_message:
                 self._incomplete()
             elif self._server.stalling:
@@ -113,6 +126,32 @@ class Reading(asyncio.Protocol):
         """Refuse what came, but begin with what came whole before it."""
         self._serve_waiting()
         self.refuse(status, message)
+
+    def _again(self, data: bytes) -> bool:
+        """Read a request like the last one; False, and nothing has happened, where it isn't."""
+        usual = self._usual
+        assert usual is not None
+        found = usual.read(data)
+        if found is None or len(found[2]) > self._server.max_body_bytes or len(self._waiting) >= PIPELINE_MAX:
+            return False
+        raw, headers, body = found
+        self._strange = 0
+        request = Request(
+            usual.method, usual.path, usual.query, raw, body, self.peer, cast("Connection", self), [], None, headers
+        )
+        self._waiting.append((request, True))
+        self._serve_waiting()
+        return True
+
+    def _learn(self, data: bytes) -> None:
+        """Keep the head of the one request that this was, unless this client sends another each time."""
+        self._usual = None
+        if self._strange < _STRANGE_MAX and self._waiting and self._waiting[-1][1]:
+            self._strange += 1
+            request = self._waiting[-1][0]
+            self._usual = Usual.learn(
+                data, request.method, request.path, request.query, request.raw_headers, len(request.body)
+            )
 
     # --- httptools callbacks
 
@@ -152,6 +191,7 @@ class Reading(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """A request is whole."""
+        self._came += 1
         self._in_message = False
         self._fed_bytes = 0
         incoming = self._incoming
