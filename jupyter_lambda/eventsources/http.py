@@ -59,8 +59,11 @@ class HttpSource(Source):
 
     def in_words(self) -> str:
         """The route."""
-        what = "every request that no other route takes" if self.where == "$default" else self.where
-        return what.replace("ANY ", "any method of ") + (", signed" if self.auth == "AWS_IAM" else "")
+        if self.where == "$default":
+            return "every request that no other route takes"
+        method, _, path = self.where.partition(" ")
+        signed = "signed " if self.auth == "AWS_IAM" else ""
+        return f"{signed}requests for {path}" if method == "ANY" else f"{signed}{method} requests for {path}"
 
     def plan(self, place: Place, function_name: str) -> list[str]:
         """What would be made."""

@@ -20,12 +20,20 @@ def rm(shell: Any, arguments: argparse.Namespace) -> None:
 
     for name in arguments.names:
         configuration(shell, name)  # all names are right before the first is deleted
-    said = [_delete(shell, name) for name in arguments.names]
-    print("deleted " + ", ".join(said))  # noqa: T201
+    _say([_delete(shell, name) for name in arguments.names])
 
 
-def _delete(shell: Any, name: str) -> str:
-    """Delete a function with its triggers; says what went."""
+def _say(gone: list[tuple[str, list[str]]]) -> None:
+    plain = [name for name, words in gone if not words]
+    for name, words in gone:
+        if words:
+            print(f"deleted {name} and what fired it: {', '.join(words)}")  # noqa: T201
+    if plain or not gone:
+        print("deleted " + ", ".join(plain) if plain else "there was nothing to delete")  # noqa: T201
+
+
+def _delete(shell: Any, name: str) -> tuple[str, list[str]]:
+    """Delete a function with its triggers; its name and their words."""
     from .linemagic import bound_as, configuration, engine_of
 
     engine = engine_of(shell, name)
@@ -46,7 +54,7 @@ def _delete(shell: Any, name: str) -> str:
         known.forget()  # its definition stays; the next call deploys it again
     elif bound:
         del shell.user_ns[bound]
-    return f"{name} (and its triggers {', '.join(removed)})" if removed else name
+    return name, removed
 
 
 def clean(shell: Any, arguments: argparse.Namespace) -> None:
@@ -55,8 +63,7 @@ def clean(shell: Any, arguments: argparse.Namespace) -> None:
     present = {str(one["FunctionName"]) for one in deployment.functions(engine)}
     own = {name for name, function in deployed(shell).items() if function.profile is None}
     names = sorted(present if arguments.all else present & own)
-    said = [_delete(shell, name) for name in names]
-    print("deleted " + ", ".join(said) if said else "there was nothing to delete")  # noqa: T201
+    _say([_delete(shell, name) for name in names])
     if arguments.cache:
         from .dependencies import clear_cache
 

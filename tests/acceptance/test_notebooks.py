@@ -42,8 +42,29 @@ def test_lesson(name, tmp_path, monkeypatch):
     finally:
         os.kill(engine.pid, 15)
     assert all(cell.execution_count for cell in notebook.cells if cell.cell_type == "code")
+    if name.startswith("02"):
+        check_triggers(notebook)
     if name.startswith("06"):
         check_tuning(notebook)
+
+
+def check_triggers(notebook) -> None:
+    """Every source has fired its function, and what came of it is shown."""
+    shown = text_of(notebook)
+    assert "{'greeting': 'Hello, Ada!'}" in shown
+    assert "1001 = 7 × 11 × 13" in shown
+    drawing = next(cell for cell in notebook.cells if "sea.save" in cell.source)
+    assert sum("image/png" in output.get("data", {}) for output in drawing.outputs) == 2
+    assert "({'Graz': 30, 'Vienna': 20}, {'Graz': 30, 'Linz': 12, 'Vienna': 20})" in shown  # held while it was paused
+    assert "monday.csv: 3 values, mean 21.30" in shown
+    assert "fires next: " in shown
+    errors = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs
+              if output.output_type == "error"]  # fmt: skip
+    assert [error.evalue for error in errors] == [
+        "there is no bucket holiday-pictures here; make it: "
+        'jupyter_lambda.aws("s3").create_bucket(Bucket="holiday-pictures")'
+    ]
+    assert "deleted totals and what fired it: table:orders" in shown
 
 
 def check_tuning(notebook) -> None:

@@ -59,7 +59,7 @@ def test_add_list_pause_and_remove(jl):
     assert jl("list", "f") == (0, "f has no triggers; jupyter lambda trigger add f http:/f\n", "")
     code, out, _ = jl("add", "f", "http:/thumb", "rate:5 minutes")
     assert code == 0
-    assert "http:/thumb: any method of /thumb (made)" in out
+    assert "http:/thumb: requests for /thumb (made)" in out
     assert "curl http://127.0.0.1:9/_aws/execute-api/a1/thumb" in out
     assert "rate:5 minutes: every 5 minutes" in out
     assert jl("pause", "f")[1] == "paused rate:5 minutes\n"

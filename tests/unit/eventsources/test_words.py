@@ -12,12 +12,12 @@ from jupyter_lambda.eventsources.words import KINDS, parse, sampled
 
 #: Word → its right spelling, in words.
 READ = [
-    ("http:/thumb", "http:/thumb", "any method of /thumb"),
-    ("http:get /items/{id}", "http:GET /items/{id}", "GET /items/{id}"),
-    ("http:ANY /x", "http:/x", "any method of /x"),
-    ("http:/{proxy+}", "http:/{proxy+}", "any method of /{proxy+}"),
+    ("http:/thumb", "http:/thumb", "requests for /thumb"),
+    ("http:get /items/{id}", "http:GET /items/{id}", "GET requests for /items/{id}"),
+    ("http:ANY /x", "http:/x", "requests for /x"),
+    ("http:/{proxy+}", "http:/{proxy+}", "requests for /{proxy+}"),
     ("http:$default", "http:$default", "every request that no other route takes"),
-    ("http:POST /a?auth=iam&payload=1.0", "http:POST /a?auth=iam&payload=1.0", "POST /a, signed"),
+    ("http:POST /a?auth=iam&payload=1.0", "http:POST /a?auth=iam&payload=1.0", "signed POST requests for /a"),
     ("url:", "url:", "its own address, for everyone who can reach it"),
     ("url:none", "url:", "its own address, for everyone who can reach it"),
     ("url:iam?stream=yes", "url:iam?stream=yes", "its own address, for signed requests"),

@@ -63,14 +63,14 @@ def line(notebook: Any, engine: Any) -> Any:
 
 def test_the_card_says_what_was_made_and_how_to_try_it(run, engine):
     shown = run(f"%%lambda f --trigger http:/thumb --trigger 'rate:5 minutes' --trigger s3:photos/in/*.png\n{CELL}")
-    assert "fired by http:/thumb — any method of /thumb (made)" in shown
+    assert "fired by http:/thumb — requests for /thumb (made)" in shown
     assert "curl http://127.0.0.1:9/_aws/execute-api/a1/thumb" in shown
     assert "fired by rate:5 minutes — every 5 minutes" in shown
     assert "fires next: " in shown
     assert "jupyter lambda start" in shown
     assert "aws s3 cp sample.png s3://photos/in/sample.png" in shown
     again = run(f"%%lambda f --trigger http:/thumb\n{CELL}")
-    assert "fired by http:/thumb — any method of /thumb (unchanged)" in again
+    assert "fired by http:/thumb — requests for /thumb (unchanged)" in again
     assert "fired by rate:5 minutes — no longer (removed)" in again
     assert "fired by" not in run(f"%%lambda g\n{CELL}")
 
@@ -157,10 +157,10 @@ def test_fire_sends_a_sample_of_the_functions_own_trigger(run, line, engine, not
 def test_removing_a_function_removes_its_triggers(run, line, engine):
     run(f"%%lambda f --trigger http:/a --trigger queue:jobs\n{CELL}")
     run(f"%%lambda g --trigger url:\n{CELL}")
-    assert line("rm f") == "deleted f (and its triggers http:/a, queue:jobs)\n"
+    assert line("rm f") == "deleted f and what fired it: http:/a, queue:jobs\n"
     assert not engine.aws.lambda_._mappings
     assert not engine.aws.apigatewayv2._routes
-    assert line("clean") == "deleted g (and its triggers url:)\n"
+    assert line("clean") == "deleted g and what fired it: url:\n"
     assert not engine.aws.lambda_._urls
 
 
