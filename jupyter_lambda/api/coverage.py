@@ -39,6 +39,8 @@ _ABOUT = {
     "cloudwatch": "Metrics only, no alarms and dashboards; `docs/observability.md` tells more.",
     "events": "Targets are functions, SQS, SNS, Kinesis and event buses; `docs/schedules.md` tells more.",
     "scheduler": "Targets are functions, SQS, SNS, Kinesis and event buses; `docs/schedules.md` tells more.",
+    "apigatewayv2": "HTTP APIs, no WebSocket APIs; `docs/http.md` tells more.",
+    "apigateway": "REST APIs with proxy and MOCK integrations; `docs/http.md` tells more.",
 }
 
 
