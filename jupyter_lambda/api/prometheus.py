@@ -12,7 +12,7 @@ import hmac
 import math
 import os
 import resource
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,19 @@ _COUNTERS = (
     ("cold_starts_total", "Invocations that waited for an environment to initialise.", "cold", 1.0),
     ("billed_seconds_total", "Billed duration.", "billed_ms", 0.001),
     ("gb_seconds_total", "Memory in GB times billed seconds.", "gb_s", 1.0),
+)
+#: Event source mappings that have labels of their own.
+SOURCES_MAX = 100
+_OF_SOURCES = (
+    ("event_source_batches_total", "counter", "Invocations by event source mappings.", "batches", 1.0),
+    (
+        "event_source_iterator_age_seconds",
+        "gauge",
+        "Age of the last record that was sent, when its batch was done with.",
+        "iterator_age_ms",
+        0.001,
+    ),
+    ("event_source_queue_depth", "gauge", "Messages that wait in the mapping's queue.", "queue_depth", 1.0),
 )
 Labels = Mapping[str, str]
 
@@ -85,6 +98,7 @@ def page(service: LambdaService) -> str:
     for metric, values_of in sorted(service.metrics.gauges.items()):
         gauge = [({"resource": key}, value) for key, value in sorted(values_of.items())]
         text.add(_snake(metric), "gauge", f"CloudWatch's {metric}, as it was last.", gauge)
+    _sources(text, [(uuid, look()) for uuid, look in list(service.metrics.sources.items())[:SOURCES_MAX]])
     text.add("info", "gauge", "1.", [({"version": __version__, "driver": service.driver.name}, 1)])
     _process(text, service.started_s)
     return text.whole()
@@ -143,6 +157,29 @@ def _durations(text: _Text, totals: Mapping[str, Totals]) -> None:
         text.line(f"{name}_bucket", {"function": function, "le": "+Inf"}, one.duration.samples)
         text.line(f"{name}_sum", {"function": function}, one.duration.total / 1000)
         text.line(f"{name}_count", {"function": function}, one.duration.samples)
+
+
+def _sources(text: _Text, sources: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+    """Event source mappings: how much was read and sent, how far each is behind."""
+    events = [
+        ({"mapping": uuid, "trigger": told["trigger"], "event": _event(name)}, count)
+        for uuid, told in sources
+        for name, count in told["events"].items()
+    ]
+    help_ = "Records of event source mappings: polled, filtered out, invoked with, failed, dropped, delivered, deleted."
+    text.add("event_source_events_total", "counter", help_, events)
+    for name, kind, help_, member, factor in _OF_SOURCES:
+        values = [
+            ({"mapping": uuid, "trigger": told["trigger"]}, told[member] * factor)
+            for uuid, told in sources
+            if told[member] is not None
+        ]
+        text.add(name, kind, help_, values)
+
+
+def _event(metric: str) -> str:
+    """PolledEventCount → polled."""
+    return _snake(metric.removesuffix("EventCount"))
 
 
 def _process(text: _Text, started_s: float) -> None:

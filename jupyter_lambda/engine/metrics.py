@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from jupyter_lambda.model.invocation import InvocationRecord
 from jupyter_lambda.model.statistics import BUCKETS_PER_E, ZERO_BUCKET, StatisticSet
@@ -38,6 +39,10 @@ UNITS = {
     "DeadLetterErrors": "Count",
     "DestinationDeliveryFailures": "Count",
     "IteratorAge": "Milliseconds",
+    "UrlRequestCount": "Count",
+    "Url4xxCount": "Count",
+    "Url5xxCount": "Count",
+    "UrlRequestLatency": "Milliseconds",
 }
 #: Dimension of event source mapping metrics.
 MAPPING = "EventSourceMappingUUID"
@@ -81,6 +86,8 @@ class Metrics:
         self._cold: dict[str, tuple[int, int, float]] = {}
         #: Function → totals since the start.
         self.totals: dict[str, Totals] = {}
+        #: Event source mapping's uuid → what it tells of itself since the start.
+        self.sources: dict[str, Callable[[], Mapping[str, Any]]] = {}
         #: The latest values of gauges: metric → function (and qualifier) → value.
         self.gauges: dict[str, dict[str, float]] = {}
 
@@ -153,6 +160,18 @@ class Metrics:
         """An invocation of a qualifier with provisioned concurrency ran on it, or beside it."""
         name = "ProvisionedConcurrencySpilloverInvocations" if spillover else "ProvisionedConcurrencyInvocations"
         self._quick(name, function_name, 1.0, self._clock(), qualifier)
+
+    def url_request(self, function_name: str, qualifier: str, status: int, latency_ms: float) -> None:
+        """A Function URL has begun to answer a request.
+
+        Args:
+            qualifier: The alias, or "" for the function's own URL.
+        """
+        now_s = self._clock()
+        self._quick("UrlRequestCount", function_name, 1.0, now_s, qualifier)
+        self._quick("UrlRequestLatency", function_name, latency_ms, now_s, qualifier)
+        if status >= 400:
+            self._quick("Url5xxCount" if status >= 500 else "Url4xxCount", function_name, 1.0, now_s, qualifier)
 
     # --- told when it happens
 

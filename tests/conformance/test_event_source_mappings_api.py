@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from jupyter_lambda.api.prometheus import page
+
 from .conftest import Engine
 
 REGION, ACCOUNT = "us-east-1", "000000000000"
@@ -225,7 +227,7 @@ def test_records_reach_the_function_and_the_result_is_told(client, make, name, l
     lists.put("clicks", "hello")
     uuid = made["UUID"]
     until(lambda: client.get_event_source_mapping(UUID=uuid)["LastProcessingResult"] == "OK")
-    totals = engine.triggers.mappings.counts(uuid).totals
+    totals = engine.triggers.mappings.counts(engine.triggers.mappings.get(uuid)).totals
     assert totals["InvokedEventCount"] == 1
 
 
@@ -483,3 +485,8 @@ def test_metrics_of_a_mapping(client, make, name, lists, engine):
     assert rows["PolledEventCount", (("EventSourceMappingUUID", uuid),)] == 1
     assert rows["InvokedEventCount", (("EventSourceMappingUUID", uuid),)] == 1
     assert rows["IteratorAge", (("FunctionName", name),)] >= 0
+    text = page(engine.service)
+    labels = f'mapping="{uuid}",trigger="kinesis:measured"'
+    assert f'jupyter_lambda_event_source_events_total{{{labels},event="polled"}} 1' in text
+    assert f"jupyter_lambda_event_source_batches_total{{{labels}}} 1" in text
+    assert f"jupyter_lambda_event_source_iterator_age_seconds{{{labels}}} " in text

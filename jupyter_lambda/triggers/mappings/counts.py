@@ -28,10 +28,14 @@ DELETED = "DeletedEventCount"
 class Counts:
     """Counts of one mapping since the engine's start; published minute by minute."""
 
-    def __init__(self, metrics: Metrics, current: Callable[[], EventSourceMapping | None], uuid: str) -> None:
+    def __init__(
+        self, metrics: Metrics, current: Callable[[], EventSourceMapping | None], uuid: str, trigger: str
+    ) -> None:
         self._metrics = metrics
         self._current = current
         self._uuid = uuid
+        self._trigger = trigger
+        metrics.sources[uuid] = self.summary
         self.totals: Counter[str] = Counter()
         #: Invocations, and records that they held.
         self.batches = 0
@@ -68,9 +72,14 @@ class Counts:
         if mapping is not None:
             self._metrics.destination_failure(mapping.function_name)
 
+    def forget(self) -> None:
+        """The mapping is gone."""
+        self._metrics.sources.pop(self._uuid, None)
+
     def summary(self) -> dict[str, Any]:
         """For the status and Prometheus."""
         return {
+            "trigger": self._trigger,
             "events": dict(self.totals),
             "batches": self.batches,
             "largest_batch": self.largest_batch,

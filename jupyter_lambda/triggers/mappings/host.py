@@ -79,12 +79,11 @@ class Mappings:
         """Each mapping in a few words."""
         return {
             mapping.uuid: {
-                "trigger": mapping.trigger,
                 "function": mapping.function_name,
                 "state": mapping.state,
                 "reason": mapping.reason,
                 "last_result": mapping.last_result,
-                **self.counts(mapping.uuid).summary(),
+                **self.counts(mapping).summary(),
             }
             for mapping in self.rows.all()
         }
@@ -204,11 +203,13 @@ class Mappings:
             self._changed(uuid)
             return after
 
-    def counts(self, uuid: str) -> Counts:
+    def counts(self, mapping: EventSourceMapping) -> Counts:
         """What a mapping has read since the engine's start."""
+        uuid = mapping.uuid
         found = self._counts.get(uuid)
         if found is None:
-            found = self._counts[uuid] = Counts(self._service.metrics, lambda: self.rows.get(uuid), uuid)
+            found = Counts(self._service.metrics, lambda: self.rows.get(uuid), uuid, mapping.trigger)
+            self._counts[uuid] = found
         return found
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -224,9 +225,14 @@ class Mappings:
     def _ended(self, uuid: str, ended: asyncio.Task[None]) -> None:
         self._tasks.pop(uuid, None)
         if self.rows.get(uuid) is None:
-            self._counts.pop(uuid, None)
+            self._forget_counts(uuid)
         if not ended.cancelled() and (error := ended.exception()) is not None:
             log.error("event source mapping %s failed in the engine", uuid, exc_info=error)
+
+    def _forget_counts(self, uuid: str) -> None:
+        found = self._counts.pop(uuid, None)
+        if found is not None:
+            found.forget()
 
     def _changed(self, uuid: str) -> None:
         found = self._tasks.get(uuid)
@@ -241,7 +247,7 @@ class Mappings:
             service=self._service,
             rows=self.rows,
             cloud=self._cloud,
-            counts=self.counts(mapping.uuid),
+            counts=self.counts(mapping),
             clock=self._clock,
         )
 
@@ -259,7 +265,7 @@ class Mappings:
             except Exception as error:  # noqa: BLE001 - whatever it is, the caller is told
                 why = describe(error)
         if why is not None:
-            self._counts.pop(mapping.uuid, None)
+            self._forget_counts(mapping.uuid)
             raise InvalidParameterValueException(why)
 
     def _check_steady(self, mapping: EventSourceMapping, what: str) -> None:

@@ -262,7 +262,7 @@ class World:
             "u", "kinesis", STREAM_ARN, "f", None, Options(**given), "Enabled", "User action", 0.0
         )
         self.metrics = Metrics(lambda: 0.0)
-        self.counts = Counts(self.metrics, lambda: self.mapping, "u")
+        self.counts = Counts(self.metrics, lambda: self.mapping, "u", self.mapping.trigger)
         self.context: Context | None = None
 
     def options(self, **changes: Any) -> None:
