@@ -12,7 +12,6 @@ from typing import Any
 
 from jupyter_lambda.connection import ends_with
 from jupyter_lambda.errors import ClientError
-from jupyter_lambda.eventsources.place import Function, Place
 from jupyter_lambda.eventsources.schedules import ScheduleSource
 from jupyter_lambda.eventsources.words import parse
 from jupyter_lambda.notebook import deploy as deployment
@@ -21,6 +20,7 @@ from jupyter_lambda.notebook.dependencies import build as build_layers
 from jupyter_lambda.notebook.dependencies import requirements
 from jupyter_lambda.notebook.engine import Engine, call, code_of_refusal, engines
 from jupyter_lambda.notebook.errors import DeployError, MagicUsageError, NotebookError
+from jupyter_lambda.notebook.triggers import one_line, place_of
 from jupyter_lambda.notebook.values import human_size
 from jupyter_lambda.notebook.words import Reader
 
@@ -196,15 +196,13 @@ def _make(
     """Make the schedules, and say when each runs next."""
     if not schedules:
         return (), []
-    place = Place.of_connection(engine.connection)
+    place = place_of(engine)
     shown = []
-    try:
-        function: Function = place.function(name)
+    with one_line():
+        function = place.function(name)
         for one in schedules:
             made = one.make(place, function).trigger
             shown.append((made.words, made.try_it[0] if made.try_it else ""))
-    except ClientError as exc:
-        raise NotebookError(exc.message) from exc
     notes = []
     owner = ends_with(engine.connection)
     if owner is not None:

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from jupyter_lambda.errors import ClientError, LambdaError, ResourceNotFoundException
-from jupyter_lambda.eventsources.place import Function, Place
 from jupyter_lambda.eventsources.schedules import AtSource, CronSource, RateSource
 from jupyter_lambda.eventsources.words import parse
 from jupyter_lambda.notebook import render
 from jupyter_lambda.notebook.engine import Engine, engines
 from jupyter_lambda.notebook.errors import NotebookError
+from jupyter_lambda.notebook.triggers import one_line, place_of
 from jupyter_lambda.notebook.values import human_size
 
 from . import notice
@@ -57,10 +57,8 @@ def runs(shell: Any, arguments: argparse.Namespace) -> Any:
 
 def asked(question: Callable[[], T]) -> T:
     """Ask the engine; its errors become one line."""
-    try:
+    with one_line():
         return question()
-    except LambdaError as exc:
-        raise NotebookError(exc.message) from exc
 
 
 def _number(word: str) -> int:
@@ -152,11 +150,11 @@ def _words(engine: Engine, found: Sequence[Mapping[str, Any]]) -> dict[str, str]
     names = {str(run["function_name"]) for run in found if str(run["source"]).startswith(_SCHEDULE)}
     if not names or engine.connection is None:
         return {}
-    place = Place.of_connection(engine.connection)
+    place = place_of(engine)
     words: dict[str, str] = {}
     for name in names:
         try:
-            function: Function = place.function(name)
+            function = place.function(name)
             for kind in (RateSource, CronSource, AtSource):
                 for trigger in kind.found(place, function):
                     words[_SCHEDULE + parse(trigger.word).mark(function)] = trigger.word

@@ -20,6 +20,8 @@ from nbformat.v4 import new_output
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 #: Seconds for a kernel to be up.
 STARTUP_S = 120
+#: Seconds for a kernel to end by itself, once asked to.
+SHUTDOWN_S = 1.5
 #: Characters of one text that a cell wrote that go into the log.
 _LOGGED_CHARS = 20_000
 
@@ -103,6 +105,8 @@ class Execution:
             on_cell_executed=self._ended,
         )
         client.say, client.manager = self._say, self._manager()
+        before = Path.cwd()
+        os.chdir(self._folder / "work")
         try:
             client.execute(env=self._environment())
         except CellExecutionError as exc:
@@ -115,6 +119,8 @@ class Execution:
             self._failed("kernel died", "DeadKernelError", why, shown=True)
         except Exception as exc:  # noqa: BLE001 - a kernel that doesn't come up fails in many ways
             self._failed("kernel died", type(exc).__name__, f"the kernel could not be used: {exc}", shown=True)
+        finally:
+            os.chdir(before)
         self.outcome.seconds = round(time.monotonic() - began_s, 3)
         return self.outcome
 
@@ -125,6 +131,9 @@ class Execution:
         runtime = self._folder / "runtime"
         runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
         manager.connection_file = str(runtime / "kernel.json")
+        # As seen from the folder where both processes are: a socket's whole path may be too long for an address.
+        manager.ip = "../runtime/kernel"
+        manager.shutdown_wait_time = SHUTDOWN_S
         return manager
 
     def _environment(self) -> dict[str, str]:

@@ -21,8 +21,9 @@ from .upload import UploadError, Uploads
 _HERE = Path(__file__).resolve().parent
 #: Where the package keeps the job's description, its notebook and the files beside it.
 JOB, NOTEBOOK, FILES = _HERE / "job.json", _HERE / "notebook.ipynb", _HERE / "files"
-#: Share of the function's time, and the most and least seconds, that is kept for writing down what a run did.
-RESERVE, RESERVE_MAX_S, RESERVE_MIN_S = 0.1, 20.0, 1.0
+#: Share of the function's time, and the most and least seconds, that is kept for writing down what a run did; half of
+#: a time that is too short for that.
+RESERVE, RESERVE_MAX_S, RESERVE_MIN_S = 0.1, 20.0, 5.0
 #: Seconds between two looks that others can take at a run under way.
 SHOW_EVERY_S = 5.0
 
@@ -46,7 +47,7 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
     run.uploads.put_json("parameters.json", parameters)
     notebook = nbformat.read(NOTEBOOK, as_version=4)  # type: ignore[no-untyped-call]
     inject(notebook, parameters)
-    reserve_s = min(RESERVE_MAX_S, max(RESERVE_MIN_S, left_s * RESERVE))
+    reserve_s = min(RESERVE_MAX_S, max(RESERVE_MIN_S, left_s * RESERVE), left_s / 2)
     folder = Path(tempfile.mkdtemp(prefix="job-"))
     try:
         shutil.copytree(FILES, folder / "work") if FILES.is_dir() else (folder / "work").mkdir()
