@@ -55,6 +55,7 @@ class FunctionUrls:
         url = self._service.store.urls.by_id(visit.id)
         if url is None:
             return _refusal(403, "AccessDeniedException", {"Message": None})
+        begun_s = self._service.clock()
         cors = Cors(url.cors) if url.cors else None
         response = cors.preflight(visit) if cors else None
         if response is not None:
@@ -63,6 +64,12 @@ class FunctionUrls:
             response = await self._answer(visit, url)
             if cors:
                 response = cors.dress(response, visit)
+        self._service.metrics.url_request(
+            url.function_name,
+            "" if url.qualifier == LATEST else url.qualifier,
+            response.status,
+            max(0.0, self._service.clock() - begun_s) * 1000,
+        )
         response.headers = [
             *response.headers,
             ("x-amzn-RequestId", visit.request_id),

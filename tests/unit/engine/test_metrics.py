@@ -110,6 +110,20 @@ def test_asynchronous_events(metrics):
     }
 
 
+def test_function_urls(metrics):
+    """Source: AWS Lambda Developer Guide, "Monitoring Lambda function URLs"."""
+    for status in (200, 403, 502, 502):
+        metrics.url_request("f", "live", status, 5.0)
+    metrics.url_request("f", "", 200, 7.0)
+    found = taken(metrics, FunctionName="f", Resource="f:live")
+    assert {name: (one.total, one.samples) for name, one in found.items()} == {
+        "UrlRequestCount": (4, 4),
+        "Url4xxCount": (1, 1),
+        "Url5xxCount": (2, 2),
+        "UrlRequestLatency": (20.0, 4),
+    }
+
+
 def test_provisioned_concurrency(metrics):
     metrics.provisioned("f", "live", in_use=3, initialized=4)
     metrics.provisioned_invocation("f", "live", spillover=False)
