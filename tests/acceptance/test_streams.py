@@ -21,7 +21,7 @@ from botocore.config import Config
 
 from jupyter_lambda.client import Admin
 
-from .cloud import SERVERS
+from .cloud import SERVERS, Cloud, cloud  # noqa: F401 - a fixture
 from .engine import ROLE, RUNTIME, Engine, package
 
 T = TypeVar("T")
@@ -270,3 +270,30 @@ def test_a_poison_record_goes_to_its_queue(outside: Outside) -> None:
     assert (state["State"], state["LastProcessingResult"]) == ("Enabled", "OK")
     aws.delete_event_source_mapping(UUID=uuid)
     outside.until(lambda: not aws.list_event_source_mappings()["EventSourceMappings"], 20)
+
+
+def test_the_embedded_cloud_s_own_streams(cloud: Cloud, tmp_path: Path) -> None:  # noqa: F811
+    """Through the engine's endpoint, and over a restart of engine and cloud where the cloud remembers."""
+    path = tmp_path / "seen"
+    path.touch()
+    kinesis, aws = cloud.client("kinesis"), cloud.client("lambda")
+    kinesis.create_stream(StreamName="steps", ShardCount=2)
+    cloud.deploy("steps", RECORDER, Environment={"Variables": {"SEEN": str(path)}})
+    arn = kinesis.describe_stream_summary(StreamName="steps")["StreamDescriptionSummary"]["StreamARN"]
+    made = aws.create_event_source_mapping(EventSourceArn=arn, FunctionName="steps", StartingPosition="LATEST")
+    uuid = made["UUID"]
+    cloud.until(lambda: aws.get_event_source_mapping(UUID=uuid)["State"] == "Enabled")
+    put_numbers(cloud, range(20))
+    cloud.until(lambda: len(path.read_text().splitlines()) >= 20)
+    if cloud.persists:
+        assert cloud.stop() == 0
+        cloud.start()
+        put_numbers(cloud, range(20, 40))
+        cloud.until(lambda: len(path.read_text().splitlines()) >= 40)
+    numbers = [int(line.split()[1]) for line in path.read_text().splitlines()]
+    assert sorted(numbers) == list(range(40 if cloud.persists else 20)), "once each"
+
+
+def put_numbers(cloud: Cloud, numbers: range) -> None:  # noqa: F811
+    entries = [{"Data": json.dumps({"k": f"k{n}", "n": n}).encode(), "PartitionKey": f"k{n}"} for n in numbers]
+    cloud.client("kinesis").put_records(StreamName="steps", Records=entries)
