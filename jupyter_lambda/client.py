@@ -182,6 +182,11 @@ class Admin:
         """The asynchronous queue: depth by state, dead events."""
         return self.call("GET", "/events")
 
+    def schedules(self, function: str | None = None, *, count: int = 3) -> list[dict[str, Any]]:
+        """Schedules and scheduled rules, the next due first: in words, next times, last firing and its result."""
+        found: list[dict[str, Any]] = self.call("GET", "/schedules", function=function, next=count)["schedules"]
+        return found
+
     def runs(self, function: str | None = None, *, limit: int = 50) -> list[dict[str, Any]]:
         """Runs of notebook jobs, newest first."""
         found: list[dict[str, Any]] = self.call("GET", "/runs", function=function, limit=limit)["runs"]

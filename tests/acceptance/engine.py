@@ -35,6 +35,8 @@ class Engine:
 
     def __init__(self, state_dir: Path, driver: str, *options: str) -> None:
         self.state_dir, self.driver, self.options = state_dir, driver, options
+        #: What Python runs: the command line as users have it, unless a test needs it changed.
+        self.program: tuple[str, ...] = ("-m", "jupyter_lambda.cli")
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -45,7 +47,7 @@ class Engine:
     def start(self) -> Connection:
         """Start it and wait until it is ready."""
         self.state_dir.mkdir(mode=0o700, exist_ok=True)
-        command = [sys.executable, "-P", "-m", "jupyter_lambda.cli", "serve", "--state-dir", str(self.state_dir)]
+        command = [sys.executable, "-P", *self.program, "serve", "--state-dir", str(self.state_dir)]
         command += ["--driver", self.driver, *self.options]
         with (self.state_dir.parent / "engine.out").open("ab") as output:
             self.process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
