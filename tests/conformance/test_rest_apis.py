@@ -278,6 +278,34 @@ def test_a_stage_serves_what_is_deployed(gateway: Any, serve: Serve, ask: Ask):
     assert error == ("BadRequestException", 400, "Active stages pointing to this deployment must be moved or deleted")
 
 
+def test_a_method_is_tried_without_deployment(gateway: Any, serve: Serve, ask: Ask):
+    """TestInvokeMethod asks the method as it is configured now, and no authorizer."""
+    api_id = serve("GET /a")
+    ids = {one["path"]: one["id"] for one in gateway.get_resources(restApiId=api_id)["items"]}
+    uri = gateway.get_integration(restApiId=api_id, resourceId=ids["/a"], httpMethod="GET")["uri"]
+    child = resource(gateway, api_id, "/a/{id}", ids)
+    at = {"restApiId": api_id, "resourceId": child, "httpMethod": "POST"}
+    gateway.put_method(**at, authorizationType="AWS_IAM")
+    gateway.put_integration(**at, type="AWS_PROXY", integrationHttpMethod="POST", uri=uri)
+    tried = gateway.test_invoke_method(
+        **at,
+        pathWithQueryString="/a/7?q=1",
+        body="hi",
+        headers={"X-Answer": "echo"},
+        stageVariables={"colour": "red"},
+    )
+    event = json.loads(tried["body"])
+    assert tried["status"] == 200
+    assert (event["path"], event["pathParameters"], event["body"]) == ("/a/7", {"id": "7"}, "hi")
+    assert (event["stageVariables"], event["requestContext"]["stage"]) == ({"colour": "red"}, "test-invoke-stage")
+    assert ask(api_id, "POST", "/dev/a/7")[0] == 403
+    failed = gateway.test_invoke_method(**at, pathWithQueryString="/a/7", headers={"X-Answer": "fail:it broke"})
+    assert failed["status"] == 502
+    assert "it broke" in failed["log"]
+    error = error_of(gateway.test_invoke_method, **at, pathWithQueryString="/b")
+    assert error[:2] == ("BadRequestException", 400)
+
+
 def test_what_is_not_built_says_so_by_name(gateway: Any, serve: Serve):
     api_id = serve("GET /a")
     found = next(one for one in gateway.get_resources(restApiId=api_id)["items"] if one["path"] == "/a")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from jupyter_lambda.api.apigatewayv2.common import new_id
 from jupyter_lambda.api.call import Call
+from jupyter_lambda.api.gateway import given, new_id
 from jupyter_lambda.errors import BadRequestException, ConflictException, NotImplementedException
 from jupyter_lambda.store.http import Document, PartChange
 from jupyter_lambda.triggers.sites.rest_authorization import TTL_DEFAULT_S
 
-from .common import api_of, given, paged, part_of, parts_of, save
+from .common import api_of, paged, part_of, parts_of, save
 from .patches import Kind, apply
 
 WITHOUT_EFFECT = {"CreateAuthorizer": {"authType": "it is for imports and exports"}}

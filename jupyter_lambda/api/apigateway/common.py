@@ -85,16 +85,6 @@ def paged(call: Call, items: Sequence[Document], key: str) -> Mapping[str, Any]:
     return {"items": found, "position": position}
 
 
-def public(part: Document) -> Document:
-    """A part without what only the engine needs."""
-    return {name: value for name, value in part.items() if name != "Snapshot"}
-
-
-def given(call: Call, *names: str) -> Document:
-    """Those of the members that the call has."""
-    return {name: call.params[name] for name in names if call.params.get(name) is not None}
-
-
 async def save(call: Call, changes: Iterable[PartChange], api: Document | None = None) -> None:
     """Write changes of an API."""
     await call.triggers.apis.put("rest", call.params["restApiId"], api, changes)

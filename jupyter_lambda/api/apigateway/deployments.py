@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from jupyter_lambda.api.apigatewayv2.common import new_id
 from jupyter_lambda.api.call import Call
+from jupyter_lambda.api.gateway import given, new_id, public
 from jupyter_lambda.errors import BadRequestException, NotFoundException, NotImplementedException
 from jupyter_lambda.store.http import Document, PartChange
 
-from .common import api_of, given, paged, part_of, parts_of, public, save
+from .common import api_of, paged, part_of, parts_of, save
 from .patches import apply
 from .stage_names import check_stage_name
 

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from jupyter_lambda.api.call import Call
+from jupyter_lambda.api.gateway import given
 from jupyter_lambda.errors import BadRequestException, NotFoundException, NotImplementedException
 from jupyter_lambda.store.http import Document
 from jupyter_lambda.triggers.sites import mock
 from jupyter_lambda.triggers.sites.rest_api import TIMEOUT_MS
 
-from .common import given, integration_of, method_of, part_of, save_resource
+from .common import integration_of, method_of, part_of, save_resource
 from .patches import Kind, apply
 
 WITHOUT_EFFECT = {

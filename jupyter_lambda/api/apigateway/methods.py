@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from jupyter_lambda.api.call import Call
+from jupyter_lambda.api.gateway import given
 from jupyter_lambda.errors import BadRequestException, ConflictException, NotFoundException, NotImplementedException
 from jupyter_lambda.store.http import Document
 from jupyter_lambda.triggers.sites.routes import ANY, METHODS
 
-from .common import given, method_of, part_of, save_resource
+from .common import method_of, part_of, save_resource
 from .patches import Kind, apply
 
 WITHOUT_EFFECT = {

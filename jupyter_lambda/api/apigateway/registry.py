@@ -6,7 +6,7 @@ from types import ModuleType
 
 from jupyter_lambda.errors import BadRequestException
 
-from . import account, authorizers, deployments, integrations, methods, resources, rest_apis, stages, tags
+from . import account, authorizers, deployments, integrations, methods, resources, rest_apis, stages, tags, testing
 
 MODULES: tuple[ModuleType, ...] = (
     rest_apis,
@@ -18,5 +18,6 @@ MODULES: tuple[ModuleType, ...] = (
     authorizers,
     tags,
     account,
+    testing,
 )
 BROKEN_CONSTRAINT = BadRequestException

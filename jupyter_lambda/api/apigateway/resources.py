@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from jupyter_lambda.api.apigatewayv2.common import new_id
 from jupyter_lambda.api.call import Call
+from jupyter_lambda.api.gateway import new_id
 from jupyter_lambda.errors import BadRequestException, ConflictException, NotFoundException
 from jupyter_lambda.store.http import Document, PartChange
 

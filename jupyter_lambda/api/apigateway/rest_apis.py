@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from jupyter_lambda.api.apigatewayv2.common import new_id
 from jupyter_lambda.api.call import Call
+from jupyter_lambda.api.gateway import given, new_id
 from jupyter_lambda.errors import BadRequestException, NotImplementedException
 from jupyter_lambda.store.http import Document, PartChange
 
-from .common import api_of, given, paged, save
+from .common import api_of, paged, save
 from .patches import Kind, apply
 
 WITHOUT_EFFECT = {

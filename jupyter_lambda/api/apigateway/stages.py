@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from jupyter_lambda.api.call import Call
+from jupyter_lambda.api.gateway import given
 from jupyter_lambda.errors import BadRequestException, ConflictException, NotImplementedException
 from jupyter_lambda.store.http import Document, PartChange
 
-from .common import api_of, given, part_of, parts_of, save
+from .common import api_of, part_of, parts_of, save
 from .patches import Kind, apply, read
 from .stage_names import check_stage_name
 

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from jupyter_lambda.api.call import Call
+from jupyter_lambda.api.gateway import given, new_id
 from jupyter_lambda.api.site_urls import endpoint_of
 from jupyter_lambda.errors import BadRequestException, NotImplementedException
 from jupyter_lambda.store.http import Document, PartChange
 from jupyter_lambda.triggers.sites.routes import DEFAULT
 
 from .checks import check_key, quick_integration
-from .common import api_of, deploy, given, new_id, paged, save
+from .common import api_of, deploy, paged, save
 
 WITHOUT_EFFECT = {
     "CreateApi": {

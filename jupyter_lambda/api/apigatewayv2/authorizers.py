@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from jupyter_lambda.api.call import Call
+from jupyter_lambda.api.gateway import given, new_id
 from jupyter_lambda.errors import BadRequestException, ConflictException
 from jupyter_lambda.store.http import Document, PartChange
 from jupyter_lambda.triggers.sites import jwt
 from jupyter_lambda.triggers.sites.http_authorization import TTL_DEFAULT_S
 
-from .common import api_of, given, listed, new_id, part_of, save
+from .common import api_of, listed, part_of, save
 
 WITHOUT_EFFECT = {
     "CreateAuthorizer": {"IdentityValidationExpression": "as on AWS: HTTP APIs don't use it"},

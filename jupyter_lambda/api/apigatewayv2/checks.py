@@ -6,11 +6,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from jupyter_lambda.api.gateway import new_id
 from jupyter_lambda.errors import BadRequestException, NotImplementedException
 from jupyter_lambda.store.http import Document
 from jupyter_lambda.triggers.sites.routes import DEFAULT, BadRoute, check_path, split_key
-
-from .common import new_id
 
 TIMEOUT_MS = 30_000
 _FORMATS = ("1.0", "2.0")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import secrets
-import string
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from jupyter_lambda.api.call import Call
+from jupyter_lambda.api.gateway import new_id, public
 from jupyter_lambda.api.paging import page_of
 from jupyter_lambda.errors import BadRequestException, NotFoundException
 from jupyter_lambda.store.http import Document, PartChange
@@ -23,12 +22,6 @@ IDS = {
 #: Kind → where a deployment keeps them.
 DEPLOYED = {"route": "Routes", "integration": "Integrations", "authorizer": "Authorizers"}
 _PAGE_ITEMS = 100
-_LETTERS = string.ascii_lowercase + string.digits
-
-
-def new_id(chars: int) -> str:
-    """A fresh id as AWS makes them; the first character is a letter, so that it is a host name's label."""
-    return secrets.choice(string.ascii_lowercase) + "".join(secrets.choice(_LETTERS) for _ in range(chars - 1))
 
 
 def api_of(call: Call) -> Document:
@@ -76,16 +69,6 @@ def paged(call: Call, items: Sequence[Document], key: str) -> Mapping[str, Any]:
         raise BadRequestException("MaxResults must be a positive number")
     found, token = page_of(items, key, call.params.get("NextToken"), int(asked) if asked else _PAGE_ITEMS)
     return {"Items": found, "NextToken": token}
-
-
-def public(part: Document) -> Document:
-    """A part without what only the engine needs."""
-    return {name: value for name, value in part.items() if name != "Snapshot"}
-
-
-def given(call: Call, *names: str) -> Document:
-    """Those of the members that the call has."""
-    return {name: call.params[name] for name in names if call.params.get(name) is not None}
 
 
 async def save(call: Call, changes: Iterable[PartChange], api: Document | None = None) -> None:

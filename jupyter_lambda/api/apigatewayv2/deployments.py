@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from jupyter_lambda.api.call import Call
+from jupyter_lambda.api.gateway import given, new_id, public
 from jupyter_lambda.errors import BadRequestException, NotFoundException
 from jupyter_lambda.store.http import PartChange
 
-from .common import api_of, given, listed, new_deployment, new_id, part_of, public, save
+from .common import api_of, listed, new_deployment, part_of, save
 
 
 async def create_deployment(call: Call) -> Mapping[str, Any]:

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from jupyter_lambda.api.call import Call
+from jupyter_lambda.api.gateway import given, new_id
 from jupyter_lambda.errors import ConflictException
 from jupyter_lambda.store.http import PartChange
 
 from .checks import TIMEOUT_MS, check_integration
-from .common import api_of, given, listed, new_id, part_of, save
+from .common import api_of, listed, part_of, save
 
 _WEBSOCKET = "it is for WebSocket APIs"
 WITHOUT_EFFECT = {

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from jupyter_lambda.api.call import Call
+from jupyter_lambda.api.gateway import given, new_id
 from jupyter_lambda.errors import BadRequestException, ConflictException
 from jupyter_lambda.store.http import Document, PartChange
 
 from .checks import check_key, shape_of
-from .common import api_of, given, listed, new_id, part_of, save
+from .common import api_of, listed, part_of, save
 
 WITHOUT_EFFECT = {
     "CreateRoute": {"OperationName": "it is for generated clients"},

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from jupyter_lambda.api.call import Call
+from jupyter_lambda.api.gateway import given
 from jupyter_lambda.errors import BadRequestException, ConflictException, NotFoundException
 from jupyter_lambda.store.http import Document, PartChange
 from jupyter_lambda.triggers.sites.routes import DEFAULT
 
 from .checks import check_key, check_stage_name
-from .common import api_of, deploy, given, listed, part_of, save
+from .common import api_of, deploy, listed, part_of, save
 
 _NO_LOG = "no access log is written; each invocation's record names its route"
 WITHOUT_EFFECT = {

@@ -101,6 +101,18 @@ class Apis:
             return await rest_api.answer(api, visit, self._rest_tools)
         return http_api.message(404, "Not Found")
 
+    async def test(
+        self, api: Mapping[str, Any], stage: Mapping[str, Any], snapshot: Mapping[str, Any], visit: Visit
+    ) -> Response | None:
+        """Answer a request by a stage of a REST API that nobody has deployed; None where it has no such method."""
+        name = stage["stageName"]
+        served = rest_api.compiled(api, {name: (stage, snapshot)})
+        path = visit.path.removeprefix(f"/{name}")
+        match = served.stages[name].routes.find(visit.method, path)
+        if match is None:
+            return None
+        return await rest_api.RestRequest(served, served.stages[name], match, path, visit, self._rest_tools).answer()
+
     def problem(self, api_id: str, route: str) -> str | None:
         """Why the last request of a route that failed did, since the engine's start."""
         return self.tools.problems.get(f"{api_id} {route}")

@@ -244,7 +244,7 @@ class _Request:
             source=f"http:{self._key}",
             timeout_s=timeout_s,
             request_id=self._visit.request_id,
-            trace_id=self._visit.header(events.TRACE_HEADER),
+            trace_id=self._visit.trace_id,
             as_role=as_role,
         )
 

@@ -245,7 +245,7 @@ class RestRequest:
             source=f"http:{self._verb} {self._resource['path']}",
             timeout_s=timeout_s,
             request_id=self._visit.request_id,
-            trace_id=self._visit.header(events.TRACE_HEADER),
+            trace_id=self._visit.trace_id,
             as_role=as_role,
         )
 
