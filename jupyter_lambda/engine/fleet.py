@@ -119,8 +119,10 @@ class VersionRecord:
     #: What divides the turns a busy environment is trusted with; doubled each time patience was disappointed.
     hurry: int = 1
     patient_until_s: float = 0.0
-    #: Since when the line has not been empty, or more was last asked for because of that; starts still due for it.
-    line_since_s: float = 0.0
+    #: Invocations that came, and of them those that had to wait, since then; starts still due because most had to.
+    came: int = 0
+    waited: int = 0
+    counted_since_s: float = 0.0
     urged: int = 0
     #: It may not start more for now because of the scaling rate.
     rate_limited_until_s: float = 0.0

@@ -7,8 +7,8 @@ same code runs in the engine, in unit tests and in simulated time. Every event c
   provisioned ones first. Without one it waits in its version's line, first come first served, for a bounded time.
   Whichever environment of the version is free first takes the head of the line.
 - An environment is started for every waiting invocation, as on AWS, except where those that are busy or starting are
-  expected, from the durations learned, to come to it within the time of a cold start (``PoolLimits.patience``). A line
-  that outlasts a cold start is no burst but a load: environments double, as long as it does.
+  expected, from the durations learned, to come to it within the time of a cold start (``PoolLimits.patience``). Where
+  most had to wait for as long as a cold start takes, that is no burst but a load: environments double, until few do.
 - How long an idle environment is kept is learned (keepalive.py). Concurrency is counted as AWS does (fleet.py).
 - Environments are promised their whole memory. When the budget is short, generic containers go first (stock.py), then
   the least useful idle environments (order.py). What stops holds its memory until it is gone.
@@ -86,6 +86,7 @@ class Pool:
             return [Throttle(request_id, reason)]
         self._concurrency.enter(version)
         self._requests[request_id] = version
+        version.came += 1
         idle = version.idle_provisioned or version.idle
         if idle:
             environment = idle.popitem()[1]
@@ -95,9 +96,9 @@ class Pool:
             return [self._assign(environment, request_id, now_s)]
         version.kinds = kinds
         version.waiting[request_id] = now_s
+        version.waited += 1
         self._room.wait(version.function, 1)
         if len(version.waiting) == 1:
-            version.line_since_s, version.urged = now_s, 0
             self._timers.arm(version, now_s + self.limits.queue_timeout_s)
         self._room.need(version)
         return list(self._room.make(now_s))

@@ -15,6 +15,8 @@ from .stock import Stock, back_off_s
 #: An environment is trusted with at most so many waiting invocations; by what that is divided after a disappointment.
 _TURNS_MAX = 64
 _HURRY = 4
+#: Cold starts' time after which what was counted says nothing of the present load.
+_LATELY = 4
 #: A provisioned environment that lasted this long has not failed at once.
 _LASTED_S = 60.0
 #: When a start ahead of need finds no room, it is tried again after this long.
@@ -240,15 +242,22 @@ class Room:
         if turns < 1:
             return waiting
         wanted = ceil(max(0, waiting - version.busy * turns) / turns)
-        if now_s - version.line_since_s >= version.habits.cold_s:
-            # Patience is for bursts: a line that outlasts a cold start is a load, for which environments double.
-            version.line_since_s = now_s
-            version.urged = max(1, version.busy)
+        self._urge(version, now_s)
         wanted = max(wanted, min(waiting, version.starting + version.urged))
         if wanted < waiting:
             version.patient_until_s = now_s + horizon_s
             self._timers.arm(version, version.patient_until_s)
         return wanted
+
+    @staticmethod
+    def _urge(version: VersionRecord, now_s: float) -> None:
+        """Patience is for bursts: where most had to wait for as long as a cold start takes, environments double."""
+        counted_s, cold_s = now_s - version.counted_since_s, version.habits.cold_s
+        if counted_s < cold_s:
+            return
+        lately = counted_s < _LATELY * cold_s
+        version.urged = max(1, version.busy) if lately and 2 * version.waited >= version.came else 0
+        version.counted_since_s, version.came, version.waited = now_s, 0, 0
 
     def _fits(self, memory_mb: int, kind: Kind | None) -> bool:
         """Alone, an environment may be larger than the whole budget."""

@@ -463,6 +463,23 @@ def test_a_line_that_outlasts_a_cold_start_doubles_what_there_is():
     assert len(began) == 7, "one for each caller, and no more"
 
 
+def test_callers_who_come_in_step_are_a_load_too_although_the_line_is_empty_in_between():
+    pool = make(concurrency=1000, memory_mb=1_000_000)
+    learn(pool, duration_s=0.005, cold_s=0.3)
+    numbers = itertools.count()
+    busy, started, now = ["e1"], 0, 100.0
+    arrive(pool, "first", now=now)
+    while now < 101.0:
+        arrive(pool, f"r{next(numbers)}", now=now)
+        now += 0.005
+        assert any(isinstance(i, Assign) for e in busy for i in pool.ready(e, now)), "the line is empty now"
+        started += sum(isinstance(i, Start) for i in arrive(pool, f"r{next(numbers)}", now=now))
+        if started:
+            break
+        pool.ready(busy[0], now)
+    assert started == 1
+
+
 def test_generic_containers_are_not_given_up_in_vain():
     """Under a line that memory has no room for, they would otherwise be made and thrown away again and again."""
     pool = make(memory_mb=300)
