@@ -47,6 +47,11 @@ class IncomingBody:
         """True when nobody reads what still comes."""
         return self._discarding
 
+    @property
+    def paused(self) -> bool:
+        """True while the client is made to wait."""
+        return self._paused
+
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """The body as it comes.
 

@@ -289,10 +289,11 @@ class Client:
         lines = "".join([f"{name}: {value}\r\n" for name, value in named])
         if not isinstance(body, bytes) and any(name.lower() == "transfer-encoding" for name, _ in named):
             body = _in_chunks(body)
-        if isinstance(body, bytes):
-            lines += f"Content-Length: {len(body)}\r\n" if body or method in ("POST", "PUT") else ""
+        framed = isinstance(body, bytes) and (bool(body) or method in ("POST", "PUT"))
+        if isinstance(body, bytes) and framed:
+            lines += f"Content-Length: {len(body)}\r\n"
         head = f"{method} {target} HTTP/1.1\r\n{lines}\r\n".encode("latin-1")
-        if head.count(b"\n") != lines.count("\r\n") + 2:
+        if head.count(b"\n") != len(named) + 2 + framed or head.count(b"\r") != len(named) + 2 + framed:
             raise ValueError("line break in a request's header")
         async with asyncio.timeout(timeout_s):
             while True:

@@ -229,7 +229,8 @@ class Reading(asyncio.Protocol):
         Raises:
             BadRequest: It is too large.
         """
-        self._server.watch(self)
+        if self._incoming is None or not self._incoming.paused:
+            self._server.watch(self)
         if not self._headers_done:
             if self._fed_bytes > MAX_HEADER_BYTES:
                 self._check_size(self._headers)
