@@ -40,7 +40,11 @@ def handler(event, context):
 """
 PICKY = "assert all(record['kinesis']['partitionKey'] != 'poison' for record in event['Records'])"
 _SERVERS = {
-    "moto": "import sys; from moto.server import main; sys.exit(main(['-H', '127.0.0.1', '-p', sys.argv[1]]))",
+    # As in cloud.child: its threads change lists that they share.
+    "moto": (
+        "import sys; from moto.server import main; sys.setswitchinterval(0.05);"
+        " sys.exit(main(['-H', '127.0.0.1', '-p', sys.argv[1]]))"
+    ),
     "ministack": (
         "import os, sys; os.environ.update(GATEWAY_PORT=sys.argv[1], BIND_HOST='127.0.0.1', LOG_LEVEL='ERROR',"
         " TMPDIR=sys.argv[2], S3_DATA_DIR=sys.argv[2]); sys.argv[1:] = []; from ministack.app import main; main()"

@@ -25,6 +25,8 @@ log = logging.getLogger("jupyter_lambda.cloud")
 _LOOK_EVERY_S, _SAVING_SHARE = 2.0, 0.05
 #: Seconds that a stop may take; then the process ends as it is.
 _STOP_MAX_S = 20.0
+#: Seconds that one request of moto may compute before another gets its turn.
+_MOTO_TURN_S = 0.05
 #: Requests that change nothing; every other one may.
 _READING = ("GET", "HEAD", "OPTIONS")
 _READING_TARGETS = (b".Get", b".List", b".Describe", b".Query", b".Scan", b".BatchGet")
@@ -114,6 +116,9 @@ def moto(socket_path: str) -> None:
         def log_request(self, *args: Any) -> None:
             """Not every request."""
 
+    # Its threads change lists that they share (a message that is sent while another is deleted can be lost): turns of
+    # Python's usual 5 ms would let them do that in the middle of one.
+    sys.setswitchinterval(_MOTO_TURN_S)
     application = DomainDispatcherApplication(create_backend_app)
     os.umask(0o077)
     server = make_server(f"unix://{socket_path}", 0, application, threaded=True, request_handler=Handler)
