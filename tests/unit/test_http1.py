@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from jupyter_lambda.http1 import MAX_HEADER_BYTES, Request, Response, Server, encode_head
+from jupyter_lambda.http1 import MAX_HEADER_BYTES, CutShort, Request, Response, Server, encode_head
 
 
 async def echo(request: Request) -> Response:
@@ -19,11 +19,11 @@ async def echo(request: Request) -> Response:
                 yield b"part%d;" % i
 
         return Response(200, [("X-A", "b")], parts())
-    if request.path == "/broken-stream":
+    if request.path in ("/broken-stream", "/cut-short"):
 
         async def broken():
             yield b"begin"
-            raise RuntimeError("halfway")
+            raise CutShort if request.path == "/cut-short" else RuntimeError("halfway")
 
         return Response(200, (), broken())
     text = f"{request.method} {request.path} {request.query} {request.headers.get('x-two', '')} "
@@ -74,6 +74,30 @@ async def test_streamed_response_is_chunked(server):
     answer = await talk(server, b"GET /stream HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
     assert b"Transfer-Encoding: chunked" in answer
     assert answer.endswith(b"6\r\npart0;\r\n6\r\npart1;\r\n6\r\npart2;\r\n0\r\n\r\n")
+
+
+async def test_a_connection_goes_on_after_a_streamed_response(server):
+    one = b"GET /stream HTTP/1.1\r\nHost: h\r\n"
+    answer = await talk(server, (one + b"\r\n") * 2 + one + b"Connection: close\r\n\r\n")
+    assert answer.count(b"HTTP/1.1 200 OK\r\n") == answer.count(b"part2;\r\n0\r\n\r\n") == 3
+
+
+async def test_the_answer_to_head_has_no_body_even_where_it_would_be_streamed(server):
+    one = b"HEAD /stream HTTP/1.1\r\nHost: h\r\n"
+    answer = await talk(server, one + b"\r\n" + one + b"Connection: close\r\n\r\n")
+    assert answer.count(b"HTTP/1.1 200 OK\r\n") == 2
+    assert b"part" not in answer
+    assert answer.endswith(b"\r\n\r\n")
+    assert b"0\r\n\r\n" not in answer
+
+
+async def test_a_body_that_says_it_is_cut_short_leaves_nothing_in_the_log(server, caplog):
+    try:
+        answer = await talk(server, b"GET /cut-short HTTP/1.1\r\nHost: h\r\n\r\n")
+    except ConnectionResetError:
+        answer = b""
+    assert not answer.endswith(b"0\r\n\r\n")
+    assert caplog.records == []
 
 
 async def test_broken_stream_is_cut_so_that_the_client_notices(server):
