@@ -10,7 +10,8 @@ from dataclasses import replace
 
 import pytest
 
-from jupyter_lambda.errors import DriverError, ServiceUnavailableException
+from jupyter_lambda.engine.destinations import Delivery, UndeliverableError
+from jupyter_lambda.errors import DriverError, ServiceException, ServiceUnavailableException
 from jupyter_lambda.model.function import EventInvokeConfig, Function
 from jupyter_lambda.model.invocation import AsyncEvent
 from jupyter_lambda.sandbox.base import SandboxOutcome
@@ -199,3 +200,58 @@ async def test_stop_keeps_what_does_not_finish(make_service, function, store, sa
         await service.invoke_async(event())
     assert sum(store.events.depth().values()) == 1
     assert store.events.get(one.request_id) is not None
+
+
+class FakeOutlet:
+    def __init__(self) -> None:
+        self.refusals: list[Exception] = []
+        self.delivered: list[Delivery] = []
+
+    async def deliver(self, delivery: Delivery) -> None:
+        if self.refusals:
+            raise self.refusals.pop(0)
+        self.delivered.append(delivery)
+
+
+async def test_an_outcome_is_offered_until_its_destination_takes_it(service, store, sandboxes):
+    outlet = FakeOutlet()
+    outlet.refusals = [ServiceException("no such queue")] * 3
+    service.bring_outlet(outlet)
+    queue = "arn:aws:sqs:us-east-1:000000000000:q"
+    await store.functions.create(Function("f", version_of()))
+    await store.functions.put_invoke_config(EventInvokeConfig("f", "$LATEST", 0.0, 0, 3600, queue, None))
+    one = event({"n": 1})
+    await service.invoke_async(one)
+    await until(lambda: outlet.delivered)
+    [delivery] = outlet.delivered
+    assert (delivery.destination_arn, delivery.success, delivery.request_id) == (queue, True, one.request_id)
+    assert delivery.function_arn == service.account.function_arn("f", "$LATEST")
+    assert json.loads(delivery.body)["requestPayload"] == {"n": 1}
+    await until(lambda: sum(store.events.depth().values()) == 0)
+
+
+async def test_a_dead_letter_queue_gets_the_event_byte_for_byte_and_why(service, store, sandboxes):
+    outlet = FakeOutlet()
+    service.bring_outlet(outlet)
+    await store.functions.create(Function("f", version_of(dead_letter_arn="arn:aws:sqs:us-east-1:000000000000:q")))
+
+    async def behaviour(sandbox, runtime_event):
+        return SandboxOutcome("error", b'{"errorMessage": "no good", "errorType": "E"}', 1.0, "E")
+
+    sandboxes.behaviour = behaviour
+    await service.invoke_async(replace(event(), payload=b'{"n" :  1}'))
+    await until(lambda: outlet.delivered)
+    [delivery] = outlet.delivered
+    assert (delivery.body, delivery.success, delivery.error_message) == ('{"n" :  1}', None, "no good")
+
+
+async def test_what_can_never_be_delivered_is_kept_as_dead_with_why(service, store, sandboxes):
+    outlet = FakeOutlet()
+    outlet.refusals = [UndeliverableError("a FIFO queue can't be a destination")]
+    service.bring_outlet(outlet)
+    queue = "arn:aws:sqs:us-east-1:000000000000:q.fifo"
+    await store.functions.create(Function("f", version_of()))
+    await store.functions.put_invoke_config(EventInvokeConfig("f", "$LATEST", 0.0, 0, 3600, queue, None))
+    await service.invoke_async(event())
+    await until(lambda: store.events.dead(10))
+    assert store.events.dead(10)[0]["reason"] == f"destination {queue}: a FIFO queue can't be a destination"
