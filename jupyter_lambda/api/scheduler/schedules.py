@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from jupyter_lambda.api.call import Call
@@ -17,6 +18,7 @@ from jupyter_lambda.errors import (
     ValidationException,
 )
 from jupyter_lambda.model import schedule as expressions
+from jupyter_lambda.model.schedule_cron import YEAR_MAX
 from jupyter_lambda.model.scheduled import DEFAULT_GROUP, ScheduledTarget
 from jupyter_lambda.triggers.schedules.scheduler import schedule_arn
 from jupyter_lambda.triggers.schedules.targets import AGE_MAX_S, RETRIES_MAX, kind_of
@@ -25,6 +27,8 @@ from . import tokens
 
 #: Items of a page, at most and by default. Source: EventBridge Scheduler API Reference, "ListSchedules".
 PAGE = 100
+#: Seconds since the epoch after which no expression has a time.
+_DATE_END_S = datetime(YEAR_MAX + 1, 1, 1, tzinfo=UTC).timestamp()
 _WHY = {"KmsKeyArn": "nothing is encrypted by keys of KMS"}
 WITHOUT_EFFECT = {"CreateSchedule": _WHY, "UpdateSchedule": _WHY}
 
@@ -178,6 +182,9 @@ def _schedule(call: Call, group: str) -> ScheduledTarget:
     except InvalidScheduleExpression:
         raise ValidationException(f"Invalid Schedule Expression {expression}.") from None
     start_s, end_s = params.get("StartDate"), params.get("EndDate")
+    for name, date_s in (("StartDate", start_s), ("EndDate", end_s)):
+        if date_s is not None and not 0 <= date_s < _DATE_END_S:
+            raise ValidationException(f"Invalid {name}: it must be between the years 1970 and {YEAR_MAX}.")
     if start_s is not None and end_s is not None and start_s >= end_s:
         raise ValidationException("The StartDate must be before the EndDate.")
     return ScheduledTarget(

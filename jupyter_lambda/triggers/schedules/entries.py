@@ -16,6 +16,8 @@ from .envelope import event as envelope
 
 #: Bytes of all entries of one request. Source: EventBridge User Guide, "Calculating PutEvents event entry size".
 SIZE_MAX_BYTES = 262_144
+#: Seconds since the epoch of the year 10000, which no time is written with.
+_TIME_END_S = 253_402_300_800.0
 _REQUIRED = ("Source", "DetailType", "Detail")
 
 
@@ -57,12 +59,15 @@ def read(
         detail = None
     if not isinstance(detail, dict):
         raise EntryError("MalformedDetail", "Detail is malformed.")
+    time_s = entry.get("Time", now_s)
+    if not 0 <= time_s < _TIME_END_S:
+        raise EntryError("InvalidArgument", "Parameter Time is not valid.")
     event = envelope(
         account,
         event_id,
         detail_type=entry["DetailType"],
         source=entry["Source"],
-        time_s=entry.get("Time", now_s),
+        time_s=time_s,
         resources=entry.get("Resources", ()),
         detail=detail,
     )
