@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 
+from jupyter_lambda.triggers.mappings.sources import UNBUILT
+
 from . import description
 from .aws_service import Offer, protocols
 from .awslambda import registry
@@ -86,7 +88,8 @@ def _other(offer: Offer) -> list[str]:
 
 
 def _row(operation: Operation, without: Mapping[str, str]) -> str:
-    refused = [name for name in operation.parameters if name in REFUSED]
+    unbuilt = UNBUILT if "EventSourceMapping" in operation.name else REFUSED
+    refused = [name for name in operation.parameters if name in unbuilt]
     return f"| {operation.name} | {_request(operation)} | {_names(without)} | {_names(refused)} |"
 
 

@@ -46,6 +46,10 @@ class Account:
         arn = f"arn:{self.partition}:lambda:{self.region}:{self.account_id}:layer:{name}"
         return f"{arn}:{version}" if version is not None else arn
 
+    def mapping_arn(self, uuid: str) -> str:
+        """``arn:aws:lambda:REGION:ACCOUNT:event-source-mapping:UUID``."""
+        return f"arn:{self.partition}:lambda:{self.region}:{self.account_id}:event-source-mapping:{uuid}"
+
 
 @dataclass(frozen=True, slots=True)
 class FunctionName:

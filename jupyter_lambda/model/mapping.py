@@ -45,9 +45,6 @@ class Options:
     maximum_concurrency: int | None = None
     #: Groups of metrics that are published; "EventCount" is the only one of these sources.
     metrics: tuple[str, ...] = ()
-    kms_key_arn: str | None = None
-    #: LoggingConfig's SystemLogLevel; kept and told, without effect.
-    system_log_level: str | None = None
 
     @property
     def lanes(self) -> int:

@@ -31,12 +31,12 @@ async def create_event_source_mapping(call: Call) -> Mapping[str, Any]:
     mapping = await call.triggers.mappings.create(
         kind, arn, name, qualifier, options, enabled=params.get("Enabled", True), tags=tags
     )
-    return configuration(mapping, call.plane.account)
+    return _configuration(mapping, call.plane.account)
 
 
 async def get_event_source_mapping(call: Call) -> Mapping[str, Any]:
     """Source: AWS Lambda API Reference, "GetEventSourceMapping"."""
-    return configuration(call.triggers.mappings.get(call.params["UUID"]), call.plane.account)
+    return _configuration(call.triggers.mappings.get(call.params["UUID"]), call.plane.account)
 
 
 async def update_event_source_mapping(call: Call) -> Mapping[str, Any]:
@@ -49,12 +49,12 @@ async def update_event_source_mapping(call: Call) -> Mapping[str, Any]:
     mapping = await call.triggers.mappings.update(
         before.uuid, options=options, function=function, enabled=params.get("Enabled")
     )
-    return configuration(mapping, call.plane.account)
+    return _configuration(mapping, call.plane.account)
 
 
 async def delete_event_source_mapping(call: Call) -> Mapping[str, Any]:
     """Source: AWS Lambda API Reference, "DeleteEventSourceMapping"."""
-    return configuration(await call.triggers.mappings.delete(call.params["UUID"]), call.plane.account)
+    return _configuration(await call.triggers.mappings.delete(call.params["UUID"]), call.plane.account)
 
 
 async def list_event_source_mappings(call: Call) -> Mapping[str, Any]:
@@ -71,12 +71,12 @@ async def list_event_source_mappings(call: Call) -> Mapping[str, Any]:
         found = [one for one in found if one.function_name == name and qualifier in (None, one.qualifier)]
     left = [one for one in found if after is None or one.uuid > after[0]]
     return {
-        "EventSourceMappings": [configuration(one, call.plane.account) for one in left[:size]],
+        "EventSourceMappings": [_configuration(one, call.plane.account) for one in left[:size]],
         "NextMarker": write_marker(left[size - 1].uuid) if len(left) > size else None,
     }
 
 
-def configuration(mapping: EventSourceMapping, account: Account) -> dict[str, Any]:
+def _configuration(mapping: EventSourceMapping, account: Account) -> dict[str, Any]:
     """A mapping as AWS's EventSourceMappingConfiguration; which members there are depends on the kind of source."""
     options = mapping.options
     answer: dict[str, Any] = {
@@ -89,7 +89,7 @@ def configuration(mapping: EventSourceMapping, account: Account) -> dict[str, An
         "State": mapping.state,
         "StateTransitionReason": mapping.reason,
         "FunctionResponseTypes": ["ReportBatchItemFailures"] if options.reports_failures else [],
-        "EventSourceMappingArn": mapping_arn(mapping.uuid, account),
+        "EventSourceMappingArn": account.mapping_arn(mapping.uuid),
         "FilterCriteria": {"Filters": [{"Pattern": text} for text in options.filters]} if options.filters else None,
         "ScalingConfig": _given("MaximumConcurrency", options.maximum_concurrency),
         "MetricsConfig": _given("Metrics", list(options.metrics) or None),
@@ -109,11 +109,6 @@ def configuration(mapping: EventSourceMapping, account: Account) -> dict[str, An
             "TumblingWindowInSeconds": options.tumbling_window_s,
         }
     return answer
-
-
-def mapping_arn(uuid: str, account: Account) -> str:
-    """``arn:aws:lambda:REGION:ACCOUNT:event-source-mapping:UUID``."""
-    return f"arn:{account.partition}:lambda:{account.region}:{account.account_id}:event-source-mapping:{uuid}"
 
 
 def _given(name: str, value: Any) -> dict[str, Any] | None:

@@ -10,8 +10,6 @@ from jupyter_lambda.engine import functions
 from jupyter_lambda.errors import InvalidParameterValueException, ResourceNotFoundException
 from jupyter_lambda.model.mapping import EventSourceMapping
 
-from .mappings import mapping_arn
-
 
 async def tag_resource(call: Call) -> Mapping[str, Any]:
     """Source: AWS Lambda API Reference, "TagResource"."""
@@ -52,7 +50,7 @@ def _mapping(call: Call) -> EventSourceMapping | None:
         return None
     uuid = arn.rpartition(":")[2]
     mapping = call.triggers.mappings.get(uuid)
-    if arn != mapping_arn(uuid, call.plane.account):
+    if arn != call.plane.account.mapping_arn(uuid):
         raise ResourceNotFoundException("The resource you requested does not exist.")
     return mapping
 

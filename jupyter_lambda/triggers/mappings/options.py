@@ -83,10 +83,6 @@ def changed_options(kind: Kind, params: Mapping[str, Any]) -> dict[str, Any]:
         given["maximum_concurrency"] = params["ScalingConfig"].get("MaximumConcurrency")
     if "MetricsConfig" in params:
         given["metrics"] = tuple(params["MetricsConfig"].get("Metrics", ()))
-    if "KMSKeyArn" in params:
-        given["kms_key_arn"] = params["KMSKeyArn"] or None
-    if "LoggingConfig" in params:
-        given["system_log_level"] = params["LoggingConfig"].get("SystemLogLevel")
     return given
 
 
@@ -100,8 +96,6 @@ def _refuse_others(kind: Kind, params: Mapping[str, Any]) -> None:
         raise _unsupported("DestinationConfig")
     if "LoggingConfig" in params:
         raise _unsupported("LoggingConfig")  # of provisioned Kafka pollers alone
-    if params.get("KMSKeyArn"):
-        raise NotImplementedException("KMSKeyArn is not built: filter criteria are kept as they are. Send none.")
 
 
 def _unsupported(member: str) -> InvalidParameterValueException:

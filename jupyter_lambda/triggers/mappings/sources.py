@@ -22,7 +22,7 @@ _OTHERS = {
     "rds": "Amazon DocumentDB",
 }
 #: Members of a request that belong to sources and modes that are not built here.
-_UNBUILT = {
+UNBUILT = {
     "SelfManagedEventSource": "self-managed Apache Kafka event sources",
     "SelfManagedKafkaEventSourceConfig": "self-managed Apache Kafka event sources",
     "AmazonManagedKafkaEventSourceConfig": "Amazon MSK event sources",
@@ -31,6 +31,7 @@ _UNBUILT = {
     "Queues": "Amazon MQ event sources (Queues)",
     "SourceAccessConfigurations": "event sources that need SourceAccessConfigurations (Kafka, MQ)",
     "ProvisionedPollerConfig": "provisioned mode (ProvisionedPollerConfig)",
+    "KMSKeyArn": "encrypted filter criteria (KMSKeyArn)",
 }
 
 
@@ -54,9 +55,9 @@ LIMITS: dict[Kind, Limits] = {
 
 def refuse_unbuilt(params: Mapping[str, Any]) -> None:
     """Raises NotImplementedException where a request is about a source or mode that is not built, by name."""
-    for member, what in _UNBUILT.items():
-        if member in params:
-            raise NotImplementedException(f"{what[0].upper()}{what[1:]} are not built; Kinesis, DynamoDB and SQS are.")
+    for member, what in UNBUILT.items():
+        if params.get(member):
+            raise NotImplementedException(f"Not built: {what}. What is: Kinesis, DynamoDB streams and SQS.")
     if "KafkaMetrics" in params.get("MetricsConfig", {}).get("Metrics", ()):
         raise NotImplementedException("Metrics of Apache Kafka event sources (KafkaMetrics) are not built.")
 
