@@ -114,6 +114,12 @@ def test_an_answer_with_status_headers_and_cookies(serve: Serve, ask: Ask):
     assert headers["set-cookie"].startswith("c=1")
 
 
+def test_large_bodies_pass_both_ways(serve: Serve, ask: Ask):
+    api_id = serve("$default")
+    status, _, event = ask(api_id, "POST", "/", b"x" * 3_000_000, X_Answer="echo", Content_Type="text/plain")
+    assert (status, event["body"]) == (200, "x" * 3_000_000)
+
+
 @pytest.mark.parametrize("ordered", ['{"statusCode": "abc"}', "fail:it broke", '{"statusCode": 200, "headers": 3}'])
 def test_a_malformed_answer_is_500(serve: Serve, ask: Ask, ordered: str):
     api_id = serve("$default")

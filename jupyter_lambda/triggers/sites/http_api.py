@@ -20,7 +20,7 @@ from .authorizers import Broken, Forbidden, Unauthorized
 from .cors import Cors
 from .http_authorization import Authorization, Door, Refused
 from .http_proxy import forward
-from .integration import BODY_MAX_BYTES, Asking, Failed, Functions, TimedOut, Unavailable, function_of
+from .integration import BODY_MAX_BYTES, Asking, Failed, Functions, TimedOut, Unavailable, answered, function_of
 from .routes import ANY, DEFAULT, Match, Routes, split_key
 from .signer import unsigned
 from .throttle import Throttle
@@ -217,7 +217,8 @@ class _Request:
                 return await self._forward(uri, integration.get("IntegrationMethod", "ANY"), timeout_s)
             asking = self._asking(timeout_s, as_role=bool(integration.get("CredentialsArn")))
             payload = await self._tools.functions.ask(uri, self._event(version, authorizer), asking)
-            response = responses.from_format_2(payload) if version == "2.0" else responses.from_format_1(payload)
+            read = responses.from_format_2 if version == "2.0" else responses.from_format_1
+            response = await answered(payload, read)
         except (TimedOut, Unavailable) as failure:
             return self._fail(503, "Service Unavailable", failure.why)
         except Failed as failure:

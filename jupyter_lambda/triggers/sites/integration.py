@@ -6,12 +6,13 @@ import asyncio
 import json
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from jupyter_lambda.engine.service import LambdaService
 from jupyter_lambda.errors import LambdaError, ServiceUnavailableException, TooManyRequestsException
+from jupyter_lambda.http1 import Response
 from jupyter_lambda.model import limits
 from jupyter_lambda.model.arn import FunctionName
 from jupyter_lambda.model.invocation import Invocation, InvocationResult
@@ -22,6 +23,8 @@ log = logging.getLogger(__name__)
 PRINCIPAL = "apigateway.amazonaws.com"
 #: Bytes of a request. Source: API Gateway Developer Guide, "Quotas for configuring and running an HTTP API" (and REST).
 BODY_MAX_BYTES = 10 * 1024 * 1024
+#: Bodies above this are written and read in a thread: 1 MB takes some 10 ms.
+INLINE_BYTES = 128 * 1024
 _URI = re.compile(r"arn:[^:]+:apigateway:[^:]*:lambda:path/[^/]+/functions/(?P<arn>.+)/invocations")
 _STAGE_VARIABLE = re.compile(r"\$\{stageVariables\.([A-Za-z0-9_]+)\}")
 
@@ -65,6 +68,19 @@ class Asking:
     as_role: bool = False
 
 
+def _encoded(event: Mapping[str, Any]) -> bytes:
+    return json.dumps(event, separators=(",", ":")).encode()
+
+
+async def answered(payload: bytes, read: Callable[[bytes], Response]) -> Response:
+    """A function's answer read as a response, a large one in a thread.
+
+    Raises:
+        Malformed: As ``read`` says.
+    """
+    return await asyncio.to_thread(read, payload) if len(payload) > INLINE_BYTES else read(payload)
+
+
 def function_of(uri: str, stage_variables: Mapping[str, str] | None = None) -> str:
     """The function's ARN or name in an integration's or authorizer's URI, stage variables filled in."""
     variables = stage_variables or {}
@@ -97,7 +113,10 @@ class Functions:
             version = service.resolve(name)
         except LambdaError as error:
             raise Failed(error.message) from error
-        payload = json.dumps(event, separators=(",", ":")).encode()
+        if len(event.get("body") or "") > INLINE_BYTES:
+            payload = await asyncio.to_thread(_encoded, event)
+        else:
+            payload = _encoded(event)
         if len(payload) > limits.PAYLOAD_MAX_BYTES:
             raise Failed(f"the event for {arn} has {len(payload)} bytes, more than {limits.PAYLOAD_MAX_BYTES}")
         invocation = Invocation(

@@ -20,7 +20,7 @@ from jupyter_lambda.http1 import Response
 from . import events, mock, responses
 from .authorizers import Authorizers, Broken, Forbidden, Unauthorized
 from .http_proxy import forward
-from .integration import BODY_MAX_BYTES, Asking, Failed, FunctionFailed, Functions, TimedOut, function_of
+from .integration import BODY_MAX_BYTES, Asking, Failed, FunctionFailed, Functions, TimedOut, answered, function_of
 from .rest_authorization import Gate, check
 from .routes import ANY, Match, Routes
 from .signer import unsigned
@@ -214,7 +214,7 @@ class RestRequest:
             uri = function_of(integration.get("uri", ""), self._stage.variables)
             asking = self._asking(timeout_s, as_role=bool(integration.get("credentials")))
             payload = await self._tools.functions.ask(uri, self._event(context), asking)
-            response = responses.from_format_1(self._as_text(payload))
+            response = await answered(payload, lambda data: responses.from_format_1(self._as_text(data)))
         except TimedOut as failure:
             return self._fail(504, _LATE, failure.why)
         except FunctionFailed as failure:
