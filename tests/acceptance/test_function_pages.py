@@ -141,6 +141,13 @@ def test_a_page_of_a_function_can_do_nothing_to_jupyter(server, site, browser):
             assert tried.pop(name) in ("sent", "refused: TypeError")
         assert {name: what for name, what in tried.items() if not what.startswith("refused")} == {}
 
+    through = page.goto(f"{jupyter}lambda/engine/_aws/lambda-url/{url_id}/")
+    assert through.status == 200
+    assert through.headers["content-security-policy"].endswith("; sandbox"), "no scripts at all on Jupyter's own port"
+    assert '"cookies": []' in through.text(), "no cookie passes the proxy"
+    assert "AWS4-HMAC" not in through.text()
+    assert '"authorization"' not in through.text(), "nor the signature that the proxy made"
+
     assert kernels(server) == []
     assert server.ask("lambda/engine/2015-03-31/functions")[1]["Functions"][0]["FunctionName"] == "page"
     after = {cookie["name"]: cookie["value"] for cookie in page.context.cookies(jupyter)}
