@@ -24,6 +24,7 @@ from jupyter_lambda.connection import find
 from jupyter_lambda.errors import LambdaError
 from jupyter_lambda.sandbox.base import Driver, Finding, SandboxSettings
 
+from .cloud import check_cloud
 from .command import EXIT_FAILURE, LambdaCommand
 from .settings import interpreters, sandbox_settings
 
@@ -56,6 +57,7 @@ class DoctorCommand(LambdaCommand):
         told = self._sandboxes(traits)
         said = {finding.subject for finding in told}
         own = [check_python(), check_interpreters(traits), check_disk(self.directory), check_cgroup()]
+        own.append(check_cloud(traits, self.directory))
         # The driver sees what the container engine sees, which may be another host: its word goes first.
         findings = [finding for finding in own if finding.subject not in said] + told
         if self.as_json:
