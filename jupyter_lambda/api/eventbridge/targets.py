@@ -16,7 +16,6 @@ from . import names
 
 #: Targets of a rule. Source: EventBridge User Guide, "Amazon EventBridge quotas".
 TARGETS_MAX = 5
-WITHOUT_EFFECT = {"PutTargets": {"RoleArn": "the engine acts itself, no role is assumed"}}
 _INPUTS = ("Input", "InputPath", "InputTransformer")
 
 
