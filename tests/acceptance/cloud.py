@@ -33,12 +33,14 @@ SERVERS = ("ministack", "moto")
 class Cloud:
     """One engine (process driver unless said otherwise) with an embedded cloud."""
 
-    def __init__(self, directory: Path, server: str, *options: str, driver: str = "process") -> None:
+    def __init__(
+        self, directory: Path, server: str, *options: str, driver: str = "process", home: str = "embedded"
+    ) -> None:
         self.server = server
         #: False where the server forgets all when it stops, and so with every kill of the engine.
         self.persists = server == "ministack"
         self.engine = Engine(
-            directory / "state", driver, "--LambdaEngine.cloud=embedded", f"--LambdaEngine.cloud_server={server}",
+            directory / "state", driver, f"--LambdaEngine.cloud={home}", f"--LambdaEngine.cloud_server={server}",
             "--LambdaEngine.event_retry_delays_s=(0.1, 0.1)", *options,
         )  # fmt: skip
         self.connection: Connection = self.engine.start()

@@ -128,6 +128,37 @@ def signed_for_s3(cloud: Cloud, method: str, path: str) -> str:
         wire.close()
 
 
+def test_another_endpoint_gets_requests_signed_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The endpoint is another engine's, which verifies each signature as AWS does."""
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    there = Cloud(tmp_path / "a", "ministack")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", there.connection.access_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", there.connection.secret_key)
+    url = f"--LambdaEngine.aws_endpoint_url={there.connection.url}"
+    here = Cloud(tmp_path / "b", "ministack", url, home="endpoint")
+    try:
+        s3, sqs = here.client("s3"), here.client("sqs")
+        s3.create_bucket(Bucket="elsewhere")
+        data = os.urandom(3_000_000)
+        s3.put_object(Bucket="elsewhere", Key="a b/ü", Body=data)
+        assert there.client("s3").get_object(Bucket="elsewhere", Key="a b/ü")["Body"].read() == data
+        assert s3.get_object(Bucket="elsewhere", Key="a b/ü", Range="bytes=0-9")["Body"].read() == data[:10]
+        queue = sqs.create_queue(QueueName="elsewhere")["QueueUrl"]
+        arn = "arn:aws:sqs:us-east-1:000000000000:elsewhere"
+        here.deploy("teller", "def handler(event, context): return event\n")
+        here.client("lambda").put_function_event_invoke_config(
+            FunctionName="teller", DestinationConfig={"OnSuccess": {"Destination": arn}}
+        )
+        here.client("lambda").invoke(FunctionName="teller", InvocationType="Event", Payload=b"7")
+        [told] = here.until(lambda: sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=5).get("Messages"))
+        assert json.loads(told["Body"])["responsePayload"] == 7
+        assert status(here) == {"home": "endpoint", "at": there.connection.url}
+    finally:
+        assert here.stop() == 0
+        assert there.stop() == 0
+
+
 CODE = """
 import boto3, os, socket, urllib.request
 def handler(event, context):

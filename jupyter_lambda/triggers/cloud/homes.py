@@ -167,7 +167,8 @@ def _signed(
 
     path = address.prefix + message.path
     url = f"{address.scheme}://{address.netloc}{path}" + (f"?{message.query}" if message.query else "")
-    request = AWSRequest(message.method, url, data=message.body, headers=message.headers)
+    headers = {name: value for name, value in message.headers.items() if name.lower() != "host"}
+    request = AWSRequest(message.method, url, data=message.body, headers=headers)
     request.headers["Host"] = address.netloc
 
     class Unsigned(S3SigV4Auth):  # type: ignore[misc]  # untyped
