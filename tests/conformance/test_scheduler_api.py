@@ -13,7 +13,12 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
+from botocore.credentials import Credentials as Keys
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from .conftest import REGION, Engine
 
@@ -329,3 +334,40 @@ def test_the_aws_cli(engine, scheduler, make, name, tmp_path):
     rule = aws("events", "put-rule", "--name", name, "--schedule-expression", "rate(1 day)")
     assert rule["RuleArn"].endswith(f":rule/{name}")
     aws("events", "delete-rule", "--name", name)
+
+
+#: Whatever else a schedule may be asked to be.
+ODD = st.sampled_from(
+    ["rate(1 minute)", "cron(0 9 ? * 2#1 2199)", "at(2199-12-31T23:59:59)", "at(1970-01-01T00:00:00)", "Europe/London"]
+) | st.text(max_size=12)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "ScheduleExpression": ODD,
+            "ScheduleExpressionTimezone": st.sampled_from(["UTC", "Asia/Kathmandu", "..", "GMT"]) | ODD,
+            "StartDate": st.floats(allow_nan=False) | st.integers(-(2**60), 2**60),
+            "EndDate": st.floats(allow_nan=False) | st.integers(-(2**60), 2**60),
+            "FlexibleTimeWindow": st.fixed_dictionaries(
+                {"Mode": ODD}, optional={"MaximumWindowInMinutes": st.integers()}
+            ),
+            "State": st.sampled_from(["ENABLED", "DISABLED"]),
+            "ClientToken": ODD,
+            "GroupName": st.sampled_from(["default", "none"]),
+            "ActionAfterCompletion": st.sampled_from(["NONE", "DELETE"]),
+        },
+    )
+)
+def test_whatever_is_asked_no_answer_is_a_500(engine, changes):
+    target = {"Arn": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:none", "RoleArn": ROLE}
+    body = {"ScheduleExpression": "rate(9 days)", "FlexibleTimeWindow": OFF, "Target": target} | changes
+    keys = engine.service.credentials.owner
+    for method, path in (("POST", "/schedules/fuzz"), ("PUT", "/schedules/fuzz"), ("GET", "/schedules/fuzz")):
+        data = json.dumps(body).encode() if method != "GET" else b""
+        request = AWSRequest(method, engine.url + path, data=data, headers={"Content-Type": "application/json"})
+        SigV4Auth(Keys(keys.access_key, keys.secret_key), "scheduler", REGION).add_auth(request)
+        status, _, answer = engine.raw(method, path, data, dict(request.headers.items()))
+        assert status < 500, (body, answer)
