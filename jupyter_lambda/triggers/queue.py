@@ -5,6 +5,7 @@ Source: Amazon SQS API Reference.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import Mapping, Sequence
@@ -74,8 +75,9 @@ class Queue:
 
     def __init__(self, cloud: Cloud, url: str) -> None:
         self.url = url
+        self._is_aws = is_aws(cloud)
         #: Seconds of a long poll.
-        self.wait_s = WAIT_MAX_S if is_aws(cloud) else WAIT_LOCAL_S
+        self.wait_s = WAIT_MAX_S if self._is_aws else WAIT_LOCAL_S
         self._cloud = cloud
 
     @classmethod
@@ -121,6 +123,19 @@ class Queue:
         answer = await self._call("ReceiveMessage", params)
         return list(answer.get("Messages") or ())
 
+    async def receive_until(self, stopping: asyncio.Event, count: int, wait_s: int) -> list[dict[str, Any]]:
+        """As ``receive``; a stop ends it where AWS answers, a server of one's own is heard to the end."""
+        receiving = asyncio.ensure_future(self.receive(count, wait_s))
+        stopped = asyncio.ensure_future(stopping.wait())
+        try:
+            await asyncio.wait({receiving, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if not receiving.done() and self._is_aws:
+                return []
+            return await receiving
+        finally:
+            stopped.cancel()
+            receiving.cancel()
+
     async def delete(self, receipt_handles: Sequence[str]) -> list[str]:
         """Delete messages; the handles of those that the queue would not delete are returned."""
         return await self._in_batches("DeleteMessageBatch", receipt_handles, {})
@@ -145,3 +160,13 @@ class Queue:
 
     async def _call(self, operation: str, params: Mapping[str, Any]) -> dict[str, Any]:
         return await self._cloud.call("sqs", operation, {"QueueUrl": self.url, **params})
+
+
+async def first_of(*events: asyncio.Event, seconds: float | None = None) -> None:
+    """Until one of the events is set, or that time is over."""
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()

@@ -17,7 +17,7 @@ from typing import Any
 
 from jupyter_lambda.errors import InvalidParameterValueException, LambdaError
 from jupyter_lambda.model import limits
-from jupyter_lambda.triggers.queue import BATCH_MAX, Attributes, Queue, is_absent, is_aws
+from jupyter_lambda.triggers.queue import BATCH_MAX, Attributes, Queue, first_of, is_absent, is_aws
 
 from .context import Context, SourceProblem, Stopped, Throttled
 from .counts import DELETED, FAILED, FILTERED, POLLED
@@ -162,12 +162,7 @@ class SqsPoller:
     async def _wait_freed(self, seconds: float | None) -> None:
         """Until a batch is done with, the poller stops, or that time is over."""
         self._freed.clear()
-        waits = [asyncio.ensure_future(self._freed.wait()), asyncio.ensure_future(self._context.stopping.wait())]
-        try:
-            await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
+        await first_of(self._freed, self._context.stopping, seconds=seconds)
 
     async def _batch(self) -> tuple[Hold, bool]:
         """One batch, its messages held; empty where nothing came. The second value: the last poll came back full."""
@@ -199,20 +194,11 @@ class SqsPoller:
         return hold, full
 
     async def _poll(self, count: int, left_s: float | None) -> list[dict[str, Any]]:
-        """One ReceiveMessage. A stop ends it where AWS answers; a server of one's own is heard to the end."""
+        """One ReceiveMessage."""
         wait_s = self._queue.wait_s if left_s is None else min(self._queue.wait_s, int(left_s))
         if self._groups.busy:
             wait_s = 0  # some servers spin while they wait for a group that is busy
-        receiving = asyncio.ensure_future(self._queue.receive(count, wait_s))
-        stopping = asyncio.ensure_future(self._context.stopping.wait())
-        try:
-            await asyncio.wait({receiving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if not receiving.done() and is_aws(self._context.cloud):
-                return []
-            received = await receiving
-        finally:
-            stopping.cancel()
-            receiving.cancel()
+        received = await self._queue.receive_until(self._context.stopping, count, wait_s)
         if not received and wait_s == 0:
             await self._wait_freed(BUSY_POLL_S if left_s is None else min(BUSY_POLL_S, max(0.0, left_s)))
         return received
@@ -265,7 +251,7 @@ class SqsPoller:
     async def _run_batch(self, hold: Hold) -> None:
         batch = list(hold.messages)
         try:
-            outcome = await self._context.invoke(payload(batch), len(batch), patience_s=hold.left_s)
+            outcome = await self._context.invoke(payload(batch), len(batch), patience_s=hold.visibility_s)
             bad = batch
             if outcome.ok:
                 bad = failed(outcome.payload, batch) if self._options.reports_failures else []

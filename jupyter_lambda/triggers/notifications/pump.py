@@ -16,7 +16,7 @@ from jupyter_lambda.model.invocation import AsyncEvent
 from jupyter_lambda.model.notification import Notification
 from jupyter_lambda.triggers.mappings.backoff import Backoff
 from jupyter_lambda.triggers.permission import allowed
-from jupyter_lambda.triggers.queue import BATCH_MAX, Cloud, Queue, is_aws
+from jupyter_lambda.triggers.queue import BATCH_MAX, Cloud, Queue, first_of
 
 from . import s3_events, sns_events
 from .own_queues import principal
@@ -74,14 +74,15 @@ class Pump:
                     await self._read(queue, backoff)
                 except Exception as error:  # noqa: BLE001 - the cloud's, the network's: tried again
                     self._tell(error)
-                    await self._pause(backoff.next_s())
+                    self.wake.clear()
+                    await first_of(self.wake, self.stopping, seconds=backoff.next_s())
         finally:
             if self._under_way:
                 await asyncio.wait(self._under_way)
 
     async def _read(self, queue: Queue, backoff: Backoff) -> None:
         while not self.stopping.is_set():
-            messages = await self._receive(queue)
+            messages = await queue.receive_until(self.stopping, BATCH_MAX, queue.wait_s)
             backoff.reset()
             if messages:
                 await self._room()
@@ -91,31 +92,9 @@ class Pump:
             if len(messages) < BATCH_MAX and self._under_way:
                 await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
 
-    async def _receive(self, queue: Queue) -> list[dict[str, Any]]:
-        """One poll; a stop ends it where AWS answers, a server of one's own is heard to the end."""
-        receiving = asyncio.ensure_future(queue.receive(BATCH_MAX, queue.wait_s))
-        stopping = asyncio.ensure_future(self.stopping.wait())
-        try:
-            await asyncio.wait({receiving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if not receiving.done() and is_aws(self._cloud):
-                return []
-            return await receiving
-        finally:
-            stopping.cancel()
-            receiving.cancel()
-
     async def _room(self) -> None:
         while len(self._under_way) >= UNDER_WAY_MAX:
             await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
-
-    async def _pause(self, seconds: float) -> None:
-        self.wake.clear()
-        waits = [asyncio.ensure_future(self.wake.wait()), asyncio.ensure_future(self.stopping.wait())]
-        try:
-            await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
 
     def _well(self) -> None:
         if self.problem:
