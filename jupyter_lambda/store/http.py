@@ -17,6 +17,8 @@ from .part import Part
 #: "http": an HTTP API (apigatewayv2); "rest": a REST API (apigateway).
 ApiKind = Literal["http", "rest"]
 Document = dict[str, Any]
+#: In place of an API's id: what belongs to the account.
+ACCOUNT = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -254,6 +254,18 @@ def test_a_mock_preflight(gateway: Any, serve: Serve, ask: Ask):
     gateway.put_method_response(**at, statusCode="204", responseParameters={header: True})
     gateway.put_integration_response(**at, statusCode="204", responseParameters={header: "'*'"})
     gateway.create_deployment(restApiId=api_id, stageName="dev")
+    path = f"/responseParameters/{header}"
+    patches = [{"op": "replace", "path": path, "value": "'http://x'"}]
+    gateway.update_integration_response(**at, statusCode="204", patchOperations=patches)
+    gateway.create_deployment(restApiId=api_id, stageName="dev")
+    assert ask(api_id, "OPTIONS", "/dev/a")[1]["access-control-allow-origin"] == "http://x"
+    gateway.update_integration_response(
+        **at, statusCode="204", patchOperations=[{"op": "replace", "path": path, "value": "'*'"}]
+    )
+    patches = [{"op": "add", "path": "/responseParameters/method.response.header.X", "value": "true"}]
+    changed = gateway.update_method_response(**at, statusCode="204", patchOperations=patches)
+    assert changed["responseParameters"] == {header: True, "method.response.header.X": True}
+    gateway.create_deployment(restApiId=api_id, stageName="dev")
     status, headers, _ = ask(api_id, "OPTIONS", "/dev/a", Origin="http://x")
     assert status == 204
     assert headers["access-control-allow-origin"] == "*"
@@ -276,6 +288,14 @@ def test_a_stage_serves_what_is_deployed(gateway: Any, serve: Serve, ask: Ask):
     assert summary == {"/a": {"GET": {"authorizationType": "NONE", "apiKeyRequired": False}}}
     error = error_of(gateway.delete_deployment, restApiId=api_id, deploymentId=first)
     assert error == ("BadRequestException", 400, "Active stages pointing to this deployment must be moved or deleted")
+
+
+def test_the_account(gateway: Any):
+    role = "arn:aws:iam::000000000000:role/logs"
+    patches = [{"op": "replace", "path": "/cloudwatchRoleArn", "value": role}]
+    gateway.update_account(patchOperations=patches)
+    account = gateway.get_account()
+    assert (account["cloudwatchRoleArn"], account["throttleSettings"]["burstLimit"]) == (role, 5000)
 
 
 def test_a_method_is_tried_without_deployment(gateway: Any, serve: Serve, ask: Ask):

@@ -49,6 +49,13 @@ _PATCHED: Mapping[str, Kind] = {
     "cacheNamespace": "text",
 }
 
+_RESPONSE: Mapping[str, Kind] = {
+    "selectionPattern": "text",
+    "responseParameters": "map",
+    "responseTemplates": "map",
+    "contentHandling": "text",
+}
+
 
 async def put_integration(call: Call) -> Mapping[str, Any]:
     """Source: Amazon API Gateway API Reference, "PutIntegration"."""
@@ -120,6 +127,18 @@ async def put_integration_response(call: Call) -> Mapping[str, Any]:
 async def get_integration_response(call: Call) -> Mapping[str, Any]:
     """Source: Amazon API Gateway API Reference, "GetIntegrationResponse"."""
     return _response(call, part_of(call, "resource"))
+
+
+async def update_integration_response(call: Call) -> Mapping[str, Any]:
+    """Source: Amazon API Gateway API Reference, "UpdateIntegrationResponse"."""
+    async with call.triggers.apis.lock(call.params["restApiId"]):
+        resource = part_of(call, "resource")
+        changed = apply(_response(call, resource), call.params.get("patchOperations") or (), _RESPONSE)
+        for template in (changed.get("responseTemplates") or {}).values():
+            _check_template(template)
+        integration_of(call, resource)["integrationResponses"][call.params["statusCode"]] = changed
+        await save_resource(call, resource)
+    return changed
 
 
 async def delete_integration_response(call: Call) -> Mapping[str, Any]:

@@ -104,6 +104,19 @@ async def get_method_response(call: Call) -> Mapping[str, Any]:
     return _response(call, part_of(call, "resource"))
 
 
+async def update_method_response(call: Call) -> Mapping[str, Any]:
+    """Source: Amazon API Gateway API Reference, "UpdateMethodResponse"."""
+    async with call.triggers.apis.lock(call.params["restApiId"]):
+        resource = part_of(call, "resource")
+        members: Mapping[str, Kind] = {"responseParameters": "map", "responseModels": "map"}
+        changed = apply(_response(call, resource), call.params.get("patchOperations") or (), members)
+        parameters = changed.get("responseParameters") or {}
+        changed["responseParameters"] = {name: value in (True, "true") for name, value in parameters.items()}
+        method_of(call, resource)["methodResponses"][call.params["statusCode"]] = changed
+        await save_resource(call, resource)
+    return changed
+
+
 async def delete_method_response(call: Call) -> Mapping[str, Any]:
     """Source: Amazon API Gateway API Reference, "DeleteMethodResponse"."""
     async with call.triggers.apis.lock(call.params["restApiId"]):
