@@ -231,7 +231,7 @@ def test_records_reach_the_function_and_the_result_is_told(client, make, name, l
     assert totals["InvokedEventCount"] == 1
 
 
-def test_an_update_is_applied_and_keeps_the_rest(client, make, name, lists):
+def test_an_update_is_applied_and_keeps_the_rest(client, make, name, lists, refused):
     make()
     uuid = client.create_event_source_mapping(
         EventSourceArn=stream_arn("clicks"), FunctionName=name, StartingPosition="LATEST", MaximumRetryAttempts=5
@@ -239,6 +239,10 @@ def test_an_update_is_applied_and_keeps_the_rest(client, make, name, lists):
     settled(client, uuid)
     answer = client.update_event_source_mapping(UUID=uuid, BatchSize=7)
     assert (answer["State"], answer["BatchSize"]) == ("Updating", 7)
+    settled(client, uuid)
+    elsewhere = {"OnFailure": {"Destination": queue_arn("missing")}}
+    code, _, message = refused("update_event_source_mapping", UUID=uuid, DestinationConfig=elsewhere)
+    assert (code, message) == ("InvalidParameterValueException", "AWS.SimpleQueueService.NonExistentQueue: none")
     found = settled(client, uuid)
     assert (found["State"], found["BatchSize"], found["MaximumRetryAttempts"]) == ("Enabled", 7, 5)
 
@@ -391,6 +395,17 @@ INVALID = [
     ({**FIFO, "MaximumBatchingWindowInSeconds": 5}, "Batching window is not supported for FIFO queues"),
     ({**STREAM, "FilterCriteria": {"Filters": [{"Pattern": '{"a": 1}'}]}}, "Invalid filter pattern definition."),
     ({**STREAM, "FilterCriteria": {"Filters": [{"Pattern": '{"data": ["a"]}'}]}}, "Invalid filter pattern definition."),
+    (
+        {**STREAM, "EventSourceArn": stream_arn("clicks").replace(REGION, "eu-west-1")},
+        (
+            f"The event source {stream_arn('clicks').replace(REGION, 'eu-west-1')} is in another region than this engine, "
+            f"which is in {REGION}."
+        ),
+    ),
+    (
+        {**STREAM, "DestinationConfig": {"OnFailure": {"Destination": queue_arn("missing")}}},
+        "AWS.SimpleQueueService.NonExistentQueue: none",
+    ),
     ({**STREAM, "EventSourceArn": stream_arn("missing")}, f"Stream not found: {stream_arn('missing')}"),
 ]
 

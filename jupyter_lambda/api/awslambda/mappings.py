@@ -23,7 +23,7 @@ async def create_event_source_mapping(call: Call) -> Mapping[str, Any]:
     params = call.params
     refuse_unbuilt(params)
     arn = params.get("EventSourceArn", "")
-    kind = kind_of(arn)
+    kind = kind_of(arn, call.plane.account.region)
     options = new_options(kind, arn, params)
     name, qualifier = _function(call)
     tags = params.get("Tags", {})

@@ -39,7 +39,7 @@ async def deliver(cloud: Cloud, destination_arn: str, discard: Discard) -> None:
     Raises:
         Exception: It was not; botocore's ClientError, or what else can go wrong on the way.
     """
-    service, resource = destination_arn.split(":")[2], destination_arn.split(":", 5)[5]
+    service, resource = _parts(destination_arn)
     if service == "s3":
         body = {**discard.document, "payload": discard.event.decode()}
         params = {"Bucket": resource, "Key": object_key(discard), "Body": _text(body).encode()}
@@ -52,11 +52,32 @@ async def deliver(cloud: Cloud, destination_arn: str, discard: Discard) -> None:
         await cloud.call("sqs", "SendMessage", params)
 
 
+async def find(cloud: Cloud, destination_arn: str) -> None:
+    """Look whether a destination is there; nothing is sent.
+
+    Raises:
+        Exception: It is not, or can't be asked.
+    """
+    service, resource = _parts(destination_arn)
+    if service == "s3":
+        await cloud.call("s3", "HeadBucket", {"Bucket": resource})
+    elif service == "sns":
+        await cloud.call("sns", "GetTopicAttributes", {"TopicArn": destination_arn})
+    else:
+        await cloud.call("sqs", "GetQueueUrl", {"QueueName": resource})
+
+
 def object_key(discard: Discard) -> str:
     """``aws/lambda/MAPPING/SHARD/YYYY/MM/DD/YYYY-MM-DDTHH.MM.SS-UUID``."""
     at = datetime.fromtimestamp(discard.at_s, UTC)
     place = f"aws/lambda/{discard.mapping_uuid}/{discard.shard_id}"
     return f"{place}/{at:%Y/%m/%d}/{at:%Y-%m-%dT%H.%M.%S}-{uuid.uuid4()}"
+
+
+def _parts(arn: str) -> tuple[str, str]:
+    """Service and resource of an ARN."""
+    parts = arn.split(":", 5)
+    return parts[2], parts[5]
 
 
 def _text(document: Mapping[str, Any]) -> str:

@@ -13,16 +13,18 @@ from typing import Any
 from jupyter_lambda.engine.service import LambdaService
 from jupyter_lambda.errors import (
     InvalidParameterValueException,
+    LambdaError,
     ResourceInUseException,
     ResourceNotFoundException,
 )
 from jupyter_lambda.model.mapping import EventSourceMapping, Kind, Options, State
 from jupyter_lambda.store.mappings import Mappings as Rows
 
-from .context import Cloud, Context
+from .context import Cloud, Context, describe
 from .counts import Counts
+from .delivery import find
 from .poller import Poller, make
-from .task import USER_ACTION, MappingTask, describe
+from .task import USER_ACTION, MappingTask
 
 log = logging.getLogger(__name__)
 
@@ -119,8 +121,12 @@ class Mappings:
             last_modified_s=self._clock(),
             tags=tags,
         )
-        await self._check(mapping)
-        await self.rows.add(mapping)
+        try:
+            await self._check(mapping)
+            await self.rows.add(mapping)
+        except LambdaError:
+            self._forget_counts(mapping.uuid)
+            raise
         self._begin(mapping.uuid)
         return replace(mapping, state="Creating")
 
@@ -144,7 +150,11 @@ class Mappings:
         Raises:
             ResourceNotFoundException: There is none.
             ResourceInUseException: An earlier change is still under way.
+            InvalidParameterValueException: A new destination isn't there, or can't be reached.
         """
+        before = self.get(uuid)
+        if options.on_failure_arn not in (None, before.options.on_failure_arn):
+            await self._check(replace(before, options=options), destination_only=True)
         async with self._lock:
             return await self._update(self.get(uuid), options, function, enabled)
 
@@ -251,21 +261,28 @@ class Mappings:
             clock=self._clock,
         )
 
-    async def _check(self, mapping: EventSourceMapping) -> None:
-        """Say at once why a trigger can't work."""
+    async def _check(self, mapping: EventSourceMapping, *, destination_only: bool = False) -> None:
+        """Say at once why a trigger can't work.
+
+        Raises:
+            InvalidParameterValueException: Its source or destination isn't there, or can't be asked.
+        """
         why = self._cloud.available()
+        destination_arn = mapping.options.on_failure_arn
         if why is None:
             try:
                 async with asyncio.timeout(CHECK_TIMEOUT_S):
-                    await self._make(mapping.kind, self._context(mapping)).check()
+                    if not destination_only:
+                        await self._make(mapping.kind, self._context(mapping)).check()
+                    if destination_arn is not None:
+                        await find(self._cloud, destination_arn)
             except InvalidParameterValueException:
                 raise
             except TimeoutError:
-                why = f"{mapping.source_arn} did not answer within {CHECK_TIMEOUT_S:.0f} seconds"
+                why = f"{mapping.source_arn}, or its destination, did not answer within {CHECK_TIMEOUT_S:.0f} seconds"
             except Exception as error:  # noqa: BLE001 - whatever it is, the caller is told
                 why = describe(error)
         if why is not None:
-            self._forget_counts(mapping.uuid)
             raise InvalidParameterValueException(why)
 
     def _check_steady(self, mapping: EventSourceMapping, what: str) -> None:

@@ -163,7 +163,7 @@ def _check_destination(arn: str | None) -> None:
     parts = arn.split(":", 5)
     if arn.startswith("kafka://"):
         raise NotImplementedException("Kafka topics as destinations are not built; SQS, SNS and S3 are.")
-    if len(parts) < 6 or parts[2] not in _DESTINATIONS:
+    if len(parts) < 6 or parts[2] not in _DESTINATIONS or arn.endswith(".fifo"):
         raise InvalidParameterValueException(
             f"The provided destination config DestinationConfig(onSuccess=null, onFailure=OnFailure(destination={arn}))"
             " is invalid."

@@ -62,15 +62,21 @@ def refuse_unbuilt(params: Mapping[str, Any]) -> None:
         raise NotImplementedException("Metrics of Apache Kafka event sources (KafkaMetrics) are not built.")
 
 
-def kind_of(arn: str | None) -> Kind:
+def kind_of(arn: str | None, region: str) -> Kind:
     """The kind of the source that an ARN names.
 
+    Args:
+        region: This engine's. (Accounts may differ: that of a profile is AWS's.)
     Raises:
-        InvalidParameterValueException: None at all, or not the ARN of an event source.
+        InvalidParameterValueException: None at all, not the ARN of an event source, or in another region.
         NotImplementedException: One of AWS's that is not built here.
     """
     if not arn:
         raise InvalidParameterValueException("Unrecognized event source.")
+    if arn.count(":") >= 5 and arn.split(":")[3] not in ("", region):
+        raise InvalidParameterValueException(
+            f"The event source {arn} is in another region than this engine, which is in {region}."
+        )
     if _CONSUMER.fullmatch(arn):
         raise NotImplementedException(
             "Stream consumers (enhanced fan-out) are not built; give the ARN of the stream itself, without /consumer/…"

@@ -12,7 +12,7 @@ from jupyter_lambda.model.mapping import EventSourceMapping, Kind, State
 from jupyter_lambda.store.mappings import Mappings as Rows
 
 from .backoff import Backoff
-from .context import Context, SourceProblem, Stopped
+from .context import Context, SourceProblem, Stopped, describe
 from .poller import Poller
 
 log = logging.getLogger(__name__)
@@ -142,12 +142,3 @@ class MappingTask:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self.changed.wait()
-
-
-def describe(error: Exception) -> str:
-    """One line for people: an AWS error's code and message, or what else went wrong."""
-    answer = getattr(error, "response", None)
-    if isinstance(answer, dict) and "Error" in answer:
-        return f"{answer['Error'].get('Code', '')}: {answer['Error'].get('Message', '')}"
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0][:500]

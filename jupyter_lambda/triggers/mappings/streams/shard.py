@@ -9,7 +9,7 @@ import zlib
 from typing import Any
 
 from jupyter_lambda.triggers.mappings.backoff import Backoff
-from jupyter_lambda.triggers.mappings.context import Context, Stopped
+from jupyter_lambda.triggers.mappings.context import Context, Stopped, describe
 from jupyter_lambda.triggers.mappings.counts import FILTERED, POLLED
 
 from .lane import LaneRunner
@@ -25,6 +25,8 @@ _AHEAD_RECORDS_MAX, _AHEAD_BYTES_MAX = 50_000, 32 * 1024 * 1024
 _FIRST_S, _LONGEST_S, _FAILURES_MAX = 0.5, 10.0, 5
 #: Seconds after which a position that moved by passing records over is saved.
 _SAVE_EVERY_S = 1.0
+#: Records that are made into events without a pause.
+_YIELD_EVERY = 200
 
 
 class ShardReader:
@@ -141,7 +143,9 @@ class ShardReader:
         """Divide a page among the lanes; what the filters don't let through is passed over."""
         role = self.context.role() if page.records else ""
         filtered = polled = 0
-        for raw in page.records:
+        for place, raw in enumerate(page.records):
+            if place % _YIELD_EVERY == _YIELD_EVERY - 1:
+                await asyncio.sleep(0)  # others have their turn
             sequence = self.source.sequence(raw)
             number = int(sequence)
             if number <= self.read_number:
@@ -205,6 +209,7 @@ class ShardReader:
             return start
         if code not in THROTTLED and backoff.count >= _FAILURES_MAX:
             raise error
+        self.context.tell(f"PROBLEM: {describe(error)}")
         await self.context.pause(backoff.next_s())
         return start
 

@@ -7,9 +7,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-import random
-import selectors
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
@@ -27,32 +25,6 @@ from jupyter_lambda.triggers.mappings.streams.poller import StreamPoller
 
 STREAM_ARN = "arn:aws:kinesis:us-east-1:000000000000:stream/clicks"
 QUEUE_ARN = "arn:aws:sqs:us-east-1:000000000000:failed"
-
-
-class _Selector(selectors.DefaultSelector):
-    """Never waits: the loop's clock goes on instead."""
-
-    loop: VirtualLoop
-
-    def select(self, timeout=None):
-        if timeout is None:
-            raise AssertionError("everybody waits for something that never comes")
-        if timeout > 0:
-            self.loop.now_s += max(timeout, 1e-6)
-        return super().select(0)
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
-    """Seconds pass at once."""
-
-    def __init__(self) -> None:
-        self.now_s = 1_000.0
-        selector = _Selector()
-        selector.loop = self
-        super().__init__(selector)
-
-    def time(self) -> float:
-        return self.now_s
 
 
 #: The wall clock when the loop's is at zero: large numbers cost a float its last digits.
@@ -310,18 +282,6 @@ class World:
     @property
     def data(self) -> list[Any]:
         return [one for batch in self.batches for one in batch]
-
-
-@pytest.fixture
-def virtual() -> Callable[[Coroutine[Any, Any, Any]], Any]:
-    """Run a coroutine in virtual time."""
-
-    def run(work: Coroutine[Any, Any, Any]) -> Any:
-        with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-            return runner.run(work)
-
-    random.seed(7)
-    return run
 
 
 @pytest.fixture
