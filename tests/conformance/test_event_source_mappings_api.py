@@ -398,8 +398,8 @@ INVALID = [
     (
         {**STREAM, "EventSourceArn": stream_arn("clicks").replace(REGION, "eu-west-1")},
         (
-            f"The event source {stream_arn('clicks').replace(REGION, 'eu-west-1')} is in another region than this engine, "
-            f"which is in {REGION}."
+            f"The event source {stream_arn('clicks').replace(REGION, 'eu-west-1')} is in another region than this "
+            f"engine, which is in {REGION}."
         ),
     ),
     (
