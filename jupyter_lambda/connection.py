@@ -109,6 +109,17 @@ def ends_with(connection: Connection) -> int | None:
     return owner if isinstance(owner, int) and owner else None
 
 
+def stays_or_ends(connection: Connection) -> str:
+    """One line for whoever relies on an engine that ends with Jupyter, and how to leave it running; "" for all else."""
+    owner = ends_with(connection)
+    if owner is None:
+        return ""
+    return (
+        f"schedules fire while the engine runs, and it ends with process {owner} (Jupyter's): in a terminal, "
+        "`jupyter lambda service install` leaves one running, `jupyter lambda start` this one until you log out"
+    )
+
+
 def disown(state_dir: Path) -> int | None:
     """Let the engine of a state directory stay when the process ends that it belongs to; that process, or None.
 

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from jupyter_lambda.connection import stays_or_ends
 from jupyter_lambda.errors import InvalidScheduleExpression
 
 from . import samples
@@ -192,9 +193,8 @@ class ScheduleSource(Source):
         """Overridden where a time can be past."""
 
     def _notes(self, place: Place) -> tuple[str, ...]:
-        if place.is_aws:
-            return ()
-        return ("schedules fire while the engine runs; `jupyter lambda start` leaves it running without Jupyter",)
+        note = stays_or_ends(place.admin.connection) if place.admin is not None else ""
+        return (note,) if note else ()
 
     def _trigger(self, state: str) -> Trigger:
         times = self.next_times(datetime.now(UTC)) if state == "ENABLED" else []

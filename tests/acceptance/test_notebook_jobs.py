@@ -220,7 +220,7 @@ async def test_a_page_hears_of_it_by_an_event_of_the_server(server: Server) -> N
     socket = await websocket_connect(HTTPRequest(url, headers={"Authorization": f"token {TOKEN}"}))
     try:
         said = schedule(kernel, "%lambda notebook bad.ipynb")
-        assert f"that ends with process {server.process.pid}" in said
+        assert f"it ends with process {server.process.pid} (Jupyter's)" in said
         assert "jupyter lambda service install" in said
         while True:
             event = json.loads(await socket.read_message())

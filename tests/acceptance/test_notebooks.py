@@ -44,6 +44,8 @@ def test_lesson(name, tmp_path, monkeypatch):
     assert all(cell.execution_count for cell in notebook.cells if cell.cell_type == "code")
     if name.startswith("02"):
         check_triggers(notebook)
+    if name.startswith("03"):
+        check_jobs(notebook)
     if name.startswith("06"):
         check_tuning(notebook)
 
@@ -65,6 +67,18 @@ def check_triggers(notebook) -> None:
         'jupyter_lambda.aws("s3").create_bucket(Bucket="holiday-pictures")'
     ]
     assert "deleted totals and what fired it: table:orders" in shown
+
+
+def check_jobs(notebook) -> None:
+    """Runs by hand and on a schedule, a page, and a failure that is told."""
+    shown = text_of(notebook)
+    assert "every weekday at 09:00, Europe/London" in shown
+    assert shown.count("✓ success") == 4  # run and opened, then both in the table
+    opened = next(cell for cell in notebook.cells if cell.source.endswith("report-eu --open 1"))
+    assert "EU: 450 of 500" in opened.outputs[0].data["text/html"]
+    assert "1 scheduled run failed since" in shown
+    assert "cell 3: ValueError: there are no sales in Moon" in shown
+    assert "5 files" in shown
 
 
 def check_tuning(notebook) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any
 
-from jupyter_lambda.connection import ends_with
+from jupyter_lambda.connection import stays_or_ends
 from jupyter_lambda.errors import ClientError
 from jupyter_lambda.eventsources.schedules import ScheduleSource
 from jupyter_lambda.eventsources.words import parse
@@ -51,7 +51,7 @@ def notebook(shell: Any, arguments: argparse.Namespace) -> Any:
     reader = Reader(shell.user_ns)
     given = dict(parameter(reader, word) for word in arguments.parameter or ())
     source.check(given)
-    schedules = [schedule(word) for word in arguments.schedule or ()]
+    schedules = [schedule(word) for word in reader.texts(arguments.schedule)]
     environment = dict(reader.setting(word) for word in arguments.env or ())
     name = arguments.name or _name_of(source)
     wanted = requirements(
@@ -59,7 +59,7 @@ def notebook(shell: Any, arguments: argparse.Namespace) -> Any:
     )
     if wanted is None:
         _check_packages(source)
-    data, carries = build(source, given, reader.texts(arguments.more))
+    data, carries = build(source, given, reader.texts(arguments.more), code=not arguments.no_code)
     engine = _engine()
     _check_name(engine, name)
     told = _told(engine, arguments.on_failure)
@@ -203,14 +203,8 @@ def _make(
         for one in schedules:
             made = one.make(place, function).trigger
             shown.append((made.words, made.try_it[0] if made.try_it else ""))
-    notes = []
-    owner = ends_with(engine.connection)
-    if owner is not None:
-        notes.append(
-            f"it runs while the engine does, and that ends with process {owner} (Jupyter's): "
-            "`jupyter lambda service install` in a terminal leaves it running, `jupyter lambda start` until you log out"
-        )
-    return tuple(shown), notes
+    note = stays_or_ends(engine.connection)
+    return tuple(shown), [note] if note else []
 
 
 def _about_interpreter(engine: Engine) -> list[str]:

@@ -56,6 +56,7 @@ def notebook(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="data files or folders beside the notebook that it reads; modules it imports come along by themselves",
     )
+    parser.add_argument("--no-code", action="store_true", help="pages show what cells gave, not their code")
     parser.add_argument(
         "--on-failure", metavar="FUNCTION", help="function (or ARN of a queue, topic or bus) that is told of failures"
     )

@@ -27,12 +27,15 @@ _FILES = f"{_ROOT}/files"
 _INSIDE = ("__init__", "handler", "parameters", "execute", "report", "upload")
 
 
-def build(source: JobNotebook, parameters: Mapping[str, Any], more: Iterable[str]) -> tuple[bytes, list[str]]:
+def build(
+    source: JobNotebook, parameters: Mapping[str, Any], more: Iterable[str], *, code: bool = True
+) -> tuple[bytes, list[str]]:
     """The package as a zip, and the names of what travels with the notebook.
 
     Args:
         parameters: Values that every run has unless its event says otherwise.
         more: Files, folders or patterns, as seen from the notebook's folder.
+        code: Whether the pages of its runs show the code.
     Raises:
         NotebookError: A file isn't there, or all together is too large.
     """
@@ -47,7 +50,7 @@ def build(source: JobNotebook, parameters: Mapping[str, Any], more: Iterable[str
         except OSError as exc:
             raise NotebookError(f"--with {inside}: {exc.strerror or exc}") from exc
         names.append(inside)
-    described = {"notebook": source.name, "parameters": dict(parameters)}
+    described = {"notebook": source.name, "parameters": dict(parameters), "code": code}
     contents = {
         **{f"{_FILES}/{path}": data for path, data in carried.items()},
         **{f"{_ROOT}/{name}.py": _read("jobs/inside", name) for name in _INSIDE},

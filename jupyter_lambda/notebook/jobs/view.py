@@ -78,9 +78,9 @@ class JobCard:
         if self.carries:
             parts.append(f"<div>{_dim('carries')} {' '.join(render._code(one) for one in self.carries)}</div>")
         for words, times in self.schedules:
-            when = f"⏰ <strong>{render.esc(words)}</strong><br>{_dim(render.esc(times))}"
+            when = f"<strong>runs {render.esc(words)}</strong><br>{_dim(render.esc(times))}"
             parts.append(f'<div style="margin-top:4px">{when}</div>')
-        parts += [f'<div style="color:{render._WARN}">⚠ {render.esc(note)}</div>' for note in self.notes]
+        parts += [f'<div style="color:{render._WARN}">⚠ {_with_code(note)}</div>' for note in self.notes]
         parts.append(f"<div>{_dim('what came of it:')} {render._code(self.try_line)}</div>")
         return _section(f"Notebook job {self.name}", parts)
 
@@ -90,13 +90,15 @@ class RunCard:
     """One run."""
 
     run: Mapping[str, Any]
+    #: Its page stands below.
+    opened: bool = False
 
     def __repr__(self) -> str:
         run = self.run
         lines = [f"{_SIGNS[run['status']]}: {run['notebook']} · " + " · ".join(" ".join(fact) for fact in self._facts)]
         if run["reason"]:
             lines.append(f"  {run['reason']}")
-        return "\n".join([*lines, f"  {self._try_line}"])
+        return "\n".join([*lines, *(f"  {line} {what}" for line, what in self._lines)])
 
     @property
     def _facts(self) -> list[tuple[str, str]]:
@@ -112,11 +114,14 @@ class RunCard:
         return facts
 
     @property
-    def _try_line(self) -> str:
+    def _lines(self) -> list[tuple[str, str]]:
+        """What to do next, and what that does."""
+        if self.opened:
+            return []
         name = self.run["function_name"]
         if "report.html" in self.run["files"]:
-            return f"%lambda runs {name} --open 1 shows it as a page"
-        return f"%lambda runs {name} --log 1 shows its log"
+            return [(f"%lambda runs {name} --open 1", "shows it as a page")]
+        return [(f"%lambda runs {name} --log 1", "shows its log")]
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         run = self.run
@@ -124,8 +129,8 @@ class RunCard:
         parts = [f"<div><strong>{render.esc(run['notebook'])}</strong>{badge}</div>"]
         if run["reason"]:
             parts.append(f'<div style="color:{render._BAD}">{render.esc(run["reason"])}</div>')
-        command, _, what = self._try_line.partition(" shows")
-        parts += [render._facts(self._facts), f"<div>{render._code(command)} {_dim('shows' + what)}</div>"]
+        parts.append(render._facts(self._facts))
+        parts += [f"<div>{render._code(line)} {_dim(what)}</div>" for line, what in self._lines]
         return {"text/plain": repr(self), "text/html": _section(f"Run of {run['notebook']}", parts)}
 
 
@@ -169,7 +174,7 @@ def page(run: Mapping[str, Any], content: str) -> render.Shown:
         f'style="width:100%;height:{_PAGE_HEIGHT};border:1px solid {render._RULE};border-radius:6px;background:#fff">'
         "</iframe>"
     )
-    card = RunCard(run)
+    card = RunCard(run, opened=True)
     return render.Shown(repr(card), f"{card._repr_mimebundle_()['text/html']}{frame}")
 
 
@@ -194,6 +199,12 @@ def parameters(values: Mapping[str, Any]) -> str:
 
 def _parameter(name: str, value: str, own: bool) -> str:
     return f"{name} = {value}" + (" (the notebook's own)" if own else "")
+
+
+def _with_code(text: str) -> str:
+    """Text for HTML in which what stands between backticks is code."""
+    pieces = text.split("`")
+    return "".join(render._code(piece) if at % 2 else render.esc(piece) for at, piece in enumerate(pieces))
 
 
 def _dim(text: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from jupyter_lambda.connection import Connection
 from jupyter_lambda.errors import ResourceNotFoundException
 from jupyter_lambda.eventsources.place import Place
 
@@ -396,6 +397,8 @@ class Events(Service):
 
 class Admin:
     """The engine's own routes of folders."""
+
+    connection = Connection("http://127.0.0.1:1", "us-east-1", "AK", "SK")
 
     def __init__(self) -> None:
         self.folders: dict[tuple[str, str, str], dict[str, Any]] = {}

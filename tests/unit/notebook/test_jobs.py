@@ -108,6 +108,7 @@ def test_the_package_holds_the_notebook_its_modules_and_data(line: Any, engine: 
     assert json.loads(files["jupyter_lambda_job/job.json"]) == {
         "notebook": "report.ipynb",
         "parameters": {"region": "EU"},
+        "code": True,
     }
     cells = nbformat.reads(files["jupyter_lambda_job/notebook.ipynb"].decode(), as_version=4).cells
     assert [cell.metadata.get("tags", []) for cell in cells] == [[], ["parameters"], [], ["skip-execution"]]

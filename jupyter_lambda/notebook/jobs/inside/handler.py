@@ -43,14 +43,14 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
     left_s = context.get_remaining_time_in_millis() / 1000
     job = json.loads(JOB.read_text(encoding="utf-8"))
     parameters = {**job["parameters"], **_given(event)}
-    run = _Run(context.aws_request_id, str(job["notebook"]))
+    run = _Run(context.aws_request_id, str(job["notebook"]), code=bool(job["code"]))
     run.uploads.put_json("parameters.json", parameters)
     notebook = nbformat.read(NOTEBOOK, as_version=4)  # type: ignore[no-untyped-call]
     inject(notebook, parameters)
     reserve_s = min(RESERVE_MAX_S, max(RESERVE_MIN_S, left_s * RESERVE), left_s / 2)
     folder = Path(tempfile.mkdtemp(prefix="job-"))
     try:
-        shutil.copytree(FILES, folder / "work") if FILES.is_dir() else (folder / "work").mkdir()
+        _copy(FILES, folder / "work")
         run.say(f"[job] {job['notebook']} begins; parameters {json.dumps(parameters, default=str)}")
         execution = Execution(
             notebook, folder, began_s + left_s - reserve_s, say=run.say, changed=lambda: run.show(notebook)
@@ -59,6 +59,17 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return run.finish(notebook, outcome)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy what was packaged; not its permissions, which in a sandbox let nobody write."""
+    target.mkdir()
+    for path in sorted(source.rglob("*")):
+        copied = target / path.relative_to(source)
+        if path.is_dir():
+            copied.mkdir()
+        else:
+            shutil.copyfile(path, copied)
 
 
 def _given(event: Any) -> Mapping[str, Any]:
@@ -77,10 +88,11 @@ def _bytes(notebook: Any) -> bytes:
 class _Run:
     """What is kept of one run, sent as it comes to be."""
 
-    def __init__(self, request_id: str, name: str) -> None:
+    def __init__(self, request_id: str, name: str, *, code: bool) -> None:
         self.uploads = Uploads(request_id)
         self._request_id = request_id
         self._name = name
+        self._code = code
         self._lines: list[str] = []
         self._shown_s = float("-inf")
 
@@ -102,7 +114,8 @@ class _Run:
         self.say(f"[job] {self._name} {'failed: ' + failure if failure else f'done in {outcome.seconds:.1f} s'}")
         self._send("notebook.ipynb", _bytes(notebook))
         self.uploads.put_json("result.json", {**asdict(outcome), "failure": failure})
-        html, why_not = page(notebook, Path(self._name).stem)
+        # What failed is looked for in the code.
+        html, why_not = page(notebook, Path(self._name).stem, code=self._code or bool(failure))
         if html is not None:
             self._send("report.html", html.encode())
         else:
