@@ -18,8 +18,9 @@ help: ## This list
 demo: $(VENV)/.demo ## Deploy and invoke a first function from a notebook, for real, and show what came of it
 	@$(BIN)/python scripts/demo.py
 
-test: $(VENV)/.test ## Run every test; as root on Debian, installs and starts a Docker engine if none answers
+test: $(VENV)/.test ## Run every test; as root on Debian, installs Chromium, installs and starts a Docker engine
 	@$(BIN)/python scripts/ensure_docker.py
+	@$(BIN)/python scripts/ensure_clients.py
 	@$(BIN)/python -m pytest $(ARGS)
 
 # One part of it: make bench ARGS="warm burst"; their names: make bench ARGS=--list

@@ -15,6 +15,9 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
+sys.path.insert(0, str(Path(__file__).parent))
+import debian
+
 SOCKET = Path("/var/run/docker.sock")
 LOG = Path("/var/log/jupyter-lambda-dockerd.log")
 #: Process id files that dockerd takes for a running engine even when the number belongs to another program by now.
@@ -56,7 +59,10 @@ def ensure() -> str:
             "(sudo systemctl start docker) and let yourself use it (sudo usermod -aG docker $USER; log in again)."
         )
     if not shutil.which("dockerd"):
-        install()
+        try:
+            debian.install("docker.io", "iptables")
+        except debian.NotInstalled as exc:
+            raise Missing(f"no dockerd here: {exc}") from exc
     return start()
 
 
@@ -72,21 +78,6 @@ def answers(timeout_s: float = 5.0) -> bool:
             return b" 200 " in connection.recv(64)
     except OSError:
         return False
-
-
-def install() -> None:
-    """docker.io from Debian's packages."""
-    if not shutil.which("apt-get"):
-        raise Missing("no dockerd here, and no apt-get to install it with: install a Docker engine and run this again")
-    print("Docker: installing docker.io (half a minute)", flush=True)
-    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    for command in (
-        ["apt-get", "update", "-qq"],
-        ["apt-get", "install", "-qq", "-y", "--no-install-recommends", "docker.io", "iptables"],
-    ):
-        done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-        if done.returncode:
-            raise Missing(f"`{' '.join(command)}` failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
 
 
 def start() -> str:

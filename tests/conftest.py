@@ -1,15 +1,16 @@
 """What holds for every test, and an engine that is only a recording.
 
-A test marked ``docker`` needs an engine that answers.
+A test marked ``docker`` needs an engine that answers, one marked ``browser`` Chromium.
 
-Without one it is skipped, and says so; with JUPYTER_LAMBDA_REQUIRE_DOCKER=1 it fails, and so does one that skips itself
-for whatever reason: in continuous integration a container test that can't run is a failure.
+Without, it is skipped, and says so; with JUPYTER_LAMBDA_REQUIRE_DOCKER=1 or JUPYTER_LAMBDA_REQUIRE_BROWSER=1 it fails,
+and so does one that skips itself for whatever reason: in continuous integration a test that can't run is a failure.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -17,6 +18,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,10 @@ import pytest
 
 from jupyter_lambda.connection import Connection
 
-REQUIRED = os.environ.get("JUPYTER_LAMBDA_REQUIRE_DOCKER") == "1"
+
+def required(need: str) -> bool:
+    """Whether a test that can't have this is a failure."""
+    return os.environ.get(f"JUPYTER_LAMBDA_REQUIRE_{need.upper()}") == "1"
 
 
 @cache
@@ -43,17 +48,30 @@ def docker_problem() -> str | None:
     return None
 
 
+def browser_problem() -> str | None:
+    """None when there is a Chromium and what drives it, else what is missing."""
+    if shutil.which("chromium") is None:
+        return "no Chromium is here; `make test` as root on Debian installs one"
+    return None if find_spec("playwright") else "playwright is not installed (pip install playwright)"
+
+
+#: By marker.
+PROBLEMS = {"docker": docker_problem, "browser": browser_problem}
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    if item.get_closest_marker("docker") and (problem := docker_problem()):
-        (pytest.fail if REQUIRED else pytest.skip)(problem)
+    for need, find in PROBLEMS.items():
+        if item.get_closest_marker(need) and (problem := find()):
+            (pytest.fail if required(need) else pytest.skip)(problem)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
     report = yield
-    if REQUIRED and report.skipped and item.get_closest_marker("docker"):
-        report.outcome = "failed"
-        report.longrepr = f"Docker is required, yet this container test was skipped: {report.longrepr}"
+    for need in PROBLEMS:
+        if required(need) and report.skipped and item.get_closest_marker(need):
+            report.outcome = "failed"
+            report.longrepr = f"{need} is required, yet this test was skipped: {report.longrepr}"
     return report
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import urllib.request
 from collections.abc import Iterator
 from typing import Any
@@ -14,15 +13,12 @@ import pytest
 from jupyter_lambda.client import lambda_client
 from jupyter_lambda.connection import find
 
+from .browser import browser
 from .engine import ROLE, RUNTIME, package
 from .test_server_engine import TOKEN, Server, server
 
-__all__ = ["server"]
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")]
-#: What keeps Chromium from asking for hosts of its maker.
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-FLAGS += ["--disable-component-update", "--disable-sync"]
+__all__ = ["browser", "server"]
+pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
 FUNCTION = """
 import json, pathlib
@@ -79,15 +75,6 @@ async function attempts(jupyter, engine) {
   return tried;
 }
 </script>"""
-
-
-@pytest.fixture
-def browser() -> Iterator[Any]:
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

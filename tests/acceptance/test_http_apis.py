@@ -17,8 +17,10 @@ import pytest
 from jupyter_lambda.client import aws_client, lambda_client
 from jupyter_lambda.connection import Connection
 
+from .browser import browser
 from .engine import ROLE, RUNTIME, Engine, package
-from .test_function_pages import CHROMIUM, FLAGS
+
+__all__ = ["browser"]
 
 FUNCTION = """
 import json
@@ -142,9 +144,8 @@ def page_origin() -> Iterator[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
-def test_a_page_of_another_origin_calls_the_api(engine: Engine, page_origin: str):
-    sync_api = pytest.importorskip("playwright.sync_api")
+@pytest.mark.browser
+def test_a_page_of_another_origin_calls_the_api(engine: Engine, browser: Any, page_origin: str):
     connection = engine.start()
     http, _ = deploy(connection)
     port = urlsplit(connection.url).port
@@ -153,17 +154,14 @@ def test_a_page_of_another_origin_calls_the_api(engine: Engine, page_origin: str
         f"http://localhost:{port}/_aws/execute-api/{http}/hello/browser",
     ]
     gateway = aws_client(connection, "apigatewayv2")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = browser.new_page()
-        page.goto(page_origin)
-        for address in addresses:
-            refused = page.evaluate("([url]) => post(url, 2)", [address])
-            assert refused == ["refused", "TypeError"], "the origin is not in the configuration: the browser forbids"
-        cors = {"AllowOrigins": [page_origin], "AllowMethods": ["POST"], "AllowHeaders": ["content-type"]}
-        gateway.update_api(ApiId=http, CorsConfiguration=cors)
-        for address in addresses:
-            answered = page.evaluate("([url]) => post(url, 2)", [address])
-            assert answered == [200, {"hello": "browser", "times": 2, "stage": "$default"}]
-        browser.close()
+    page = browser.new_page()
+    page.goto(page_origin)
+    for address in addresses:
+        refused = page.evaluate("([url]) => post(url, 2)", [address])
+        assert refused == ["refused", "TypeError"], "the origin is not in the configuration: the browser forbids"
+    cors = {"AllowOrigins": [page_origin], "AllowMethods": ["POST"], "AllowHeaders": ["content-type"]}
+    gateway.update_api(ApiId=http, CorsConfiguration=cors)
+    for address in addresses:
+        answered = page.evaluate("([url]) => post(url, 2)", [address])
+        assert answered == [200, {"hello": "browser", "times": 2, "stage": "$default"}]
     gateway.close()

@@ -95,13 +95,20 @@ def test_required_container_tests_may_not_be_skipped(pytester_run):
     skipped, failed = pytester_run({}), pytester_run({"JUPYTER_LAMBDA_REQUIRE_DOCKER": "1"})
     assert "1 passed, 2 skipped" in skipped
     assert "1 passed, 2 errors" in failed
-    assert "Docker is required, yet this container test was skipped" in failed
+    assert "docker is required, yet this test was skipped" in failed
+
+
+def test_required_browser_tests_fail_without_a_browser(pytester_run, tmp_path):
+    (tmp_path / "test_it.py").write_text("import pytest\n@pytest.mark.browser\ndef test_page(): pass\n")
+    nothing = {"PATH": "/no/such/directory"}
+    assert "1 skipped" in pytester_run(nothing)
+    assert "1 error" in pytester_run(nothing | {"JUPYTER_LAMBDA_REQUIRE_BROWSER": "1"})
 
 
 @pytest.fixture
 def pytester_run(tmp_path):
     (tmp_path / "conftest.py").write_text((ROOT / "tests/conftest.py").read_text())
-    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = docker\naddopts = --strict-markers\n")
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n  docker\n  browser\naddopts = --strict-markers\n")
     (tmp_path / "test_it.py").write_text(
         "import pytest\n"
         "@pytest.mark.docker\ndef test_needs_docker(): pass\n"
