@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from jupyter_lambda.eventsources import acts
+from jupyter_lambda.eventsources import acts, schedules
 from jupyter_lambda.eventsources.errors import Refused, TriggerError
 from jupyter_lambda.eventsources.words import KINDS, parse
 
@@ -204,13 +204,16 @@ def test_at_aws_folders_and_schedules_without_a_role_say_why(real_aws, monkeypat
         acts.add(real_aws.place, "f", "s3:missing")
 
 
-def test_schedules_say_when_they_fire_next(aws):
+def test_schedules_say_when_they_fire_next(aws, monkeypatch):
+    monkeypatch.setattr(schedules, "stays_or_ends", lambda connection: "it ends with Jupyter")
     made = acts.add(aws.place, "f", "cron:0 9 1 1 ? *@Europe/London")
     (line,) = made.trigger.try_it
     assert line.startswith("fires next: ")
     assert line.count("01 Jan") == 3
     assert line.endswith("09:00 (Europe/London)")
-    assert "while the engine runs" in made.notes[0]
+    assert made.notes == ("it ends with Jupyter",)
+    monkeypatch.undo()
+    assert acts.add(aws.place, "f", "cron:0 9 1 1 ? *@Europe/London").notes == ()
     past = acts.add(aws.place, "f", "at:2099-01-01T00:00").trigger
     assert "2099" in past.try_it[0]
 
