@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import io
 import json
 import os
-import signal
+import zlib
 from http.client import HTTPConnection
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from jupyter_lambda.signing import signing_key
 
 from .cloud import Cloud, cloud  # noqa: F401 - a fixture
 from .engine import package
@@ -114,7 +122,7 @@ def requested(method: str, url: str, body: bytes = b"", headers: dict[str, str] 
     parts = urlsplit(url)
     connection = HTTPConnection(parts.netloc, timeout=60)
     try:
-        connection.request(method, f"{parts.path}?{parts.query}", body, headers or {})
+        connection.request(method, parts.path + (f"?{parts.query}" if parts.query else ""), body, headers or {})
         answer = connection.getresponse()
         return answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read()
     finally:
@@ -210,3 +218,78 @@ def test_code_comes_from_a_bucket(cloud: Cloud) -> None:  # noqa: F811
     assert functions.invoke(FunctionName="from-s3")["Payload"].read() == b"2"
     with pytest.raises(functions.exceptions.InvalidParameterValueException, match="S3 Error Code: NoSuchKey"):
         functions.update_function_code(FunctionName="from-s3", S3Bucket="packages", S3Key="v3.zip")
+
+
+def signed(
+    cloud: Cloud,  # noqa: F811
+    method: str,
+    url: str,
+    payload: str,
+    headers: dict[str, str],
+) -> tuple[dict[str, str], Any]:
+    """Headers of a request signed for S3 with any x-amz-content-sha256, and what chunks are signed with."""
+    connection = cloud.connection
+
+    class Auth(S3SigV4Auth):
+        def payload(self, request: Any) -> str:
+            return payload
+
+    request = AWSRequest(method, url, data=b"", headers=headers)
+    auth = Auth(Credentials(connection.access_key, connection.secret_key), "s3", connection.region)
+    auth.add_auth(request)
+    made = dict(request.headers.items())
+    stamp = made["X-Amz-Date"]
+    scope = f"{stamp[:8]}/{connection.region}/s3/aws4_request"
+    key = signing_key(connection.secret_key, stamp[:8], connection.region, "s3")
+    seed = made["Authorization"].rpartition("Signature=")[2]
+    return made, (key, stamp, scope, seed)
+
+
+def in_signed_chunks(parts: list[bytes], key: bytes, stamp: str, scope: str, seed: str) -> bytes:
+    """Source: Amazon S3 API Reference, "Signature calculations … multiple chunks"."""
+    body, empty = b"", hashlib.sha256(b"").hexdigest()
+    for part in [*parts, b""]:
+        hashed = hashlib.sha256(part).hexdigest()
+        text = f"AWS4-HMAC-SHA256-PAYLOAD\n{stamp}\n{scope}\n{seed}\n{empty}\n{hashed}"
+        seed = hmac.digest(key, text.encode(), "sha256").hex()
+        body += f"{len(part):x};chunk-signature={seed}\r\n".encode() + part + b"\r\n"
+    return body
+
+
+def test_bodies_in_chunks_are_verified_and_taken_off_their_frames(cloud: Cloud) -> None:  # noqa: F811
+    s3 = cloud.client("s3")
+    s3.create_bucket(Bucket="in-chunks")
+    parts = [os.urandom(200_000), os.urandom(200_000), b"end"]
+    decoded = {"X-Amz-Decoded-Content-Length": str(sum(map(len, parts))), "Content-Encoding": "aws-chunked"}
+    url = f"{cloud.connection.url}/in-chunks/signed"
+    headers, material = signed(cloud, "PUT", url, "STREAMING-AWS4-HMAC-SHA256-PAYLOAD", decoded)
+    body = in_signed_chunks(parts, *material)
+    assert requested("PUT", url, body, headers)[0] == 200
+    assert s3.get_object(Bucket="in-chunks", Key="signed")["Body"].read() == b"".join(parts)
+    changed = body.replace(b"end", b"END")
+    status, _, answer = requested("PUT", url, changed, headers)
+    assert (status, b"SignatureDoesNotMatch" in answer) == (403, True)
+    assert s3.get_object(Bucket="in-chunks", Key="signed")["Body"].read() == b"".join(parts), "nothing was stored"
+
+    url = f"{cloud.connection.url}/in-chunks/unsigned"
+    trailer = decoded | {"X-Amz-Trailer": "x-amz-checksum-crc32"}
+    headers, _ = signed(cloud, "PUT", url, "STREAMING-UNSIGNED-PAYLOAD-TRAILER", trailer)
+    checksum = base64.b64encode(zlib.crc32(b"".join(parts)).to_bytes(4, "big"))
+    framed = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts)
+    framed += b"0\r\nx-amz-checksum-crc32:%s\r\n\r\n" % checksum
+    assert requested("PUT", url, framed, headers)[0] == 200
+    assert s3.get_object(Bucket="in-chunks", Key="unsigned")["Body"].read() == b"".join(parts)
+
+
+def test_buckets_are_addressed_by_name_too(cloud: Cloud) -> None:  # noqa: F811
+    s3 = cloud.client("s3")
+    s3.create_bucket(Bucket="by-name")
+    s3.put_object(Bucket="by-name", Key="a b", Body=b"found")
+    port = cloud.connection.url.rpartition(":")[2]
+    for host in (f"by-name.s3.localhost:{port}", f"by-name.s3.us-east-1.localhost:{port}", f"by-name.localhost:{port}"):
+        headers, _ = signed(cloud, "GET", f"http://{host}/a%20b", hashlib.sha256(b"").hexdigest(), {"Host": host})
+        status, _, body = requested("GET", f"{cloud.connection.url}/a%20b", b"", headers)
+        assert (status, body) == (200, b"found"), host
+    headers, _ = signed(cloud, "GET", f"http://x.example.com:{port}/a%20b", "UNSIGNED-PAYLOAD", {})
+    headers["Host"] = f"by-name.s3.example.com:{port}"
+    assert requested("GET", f"{cloud.connection.url}/a%20b", b"", headers)[0] == 403

@@ -165,8 +165,6 @@ class Forward:
             raise AccessDeniedException(
                 f"{caller.principal} may not use AWS with the owner's keys; c.LambdaEngine.aws_for_functions allows it"
             )
-        if self._service.draining:
-            raise ServiceUnavailableException("The engine is shutting down; try again when it is back.")
 
     async def _hook(self, forwarded: Forwarded) -> Response | None:
         hook = self._cloud.hooks.get((forwarded.service, forwarded.operation))

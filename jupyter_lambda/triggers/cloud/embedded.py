@@ -97,7 +97,7 @@ class Embedded:
                 f"is {self.log_path}"
             ) from None
 
-    async def stop(self, timeout_s: float) -> None:
+    async def stop(self) -> None:
         """End the server; it saves what it can. Safe to call twice."""
         self._stopping = True
         self._ready.clear()
@@ -108,7 +108,7 @@ class Embedded:
             self._keeper = None
         running, self._running = self._running, None
         if running is not None:
-            await _end(running.process, max(timeout_s, _STOP_MAX_S))
+            await _end(running.process, _STOP_MAX_S)
 
     def status(self) -> dict[str, Any]:
         """For `jupyter lambda status`."""

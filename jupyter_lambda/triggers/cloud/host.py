@@ -36,7 +36,7 @@ class CloudSettings:
 
 
 class Cloud:
-    """One of the homes. A part of ``Triggers``: it stops last."""
+    """One of the homes. A part of ``Triggers``, which closes it after all functions have ended."""
 
     def __init__(self, settings: CloudSettings, account: Account, state_dir: Path) -> None:
         self._settings, self._account = settings, account
@@ -177,11 +177,14 @@ class Cloud:
         """Nothing: the embedded cloud starts when it is first needed."""
 
     async def stop(self, timeout_s: float) -> None:
-        """End the embedded cloud, which saves what it can."""
+        """Nothing: functions that finish their work use the cloud until ``close``."""
+
+    async def close(self) -> None:
+        """End the embedded cloud, which saves what it can. Safe to call twice."""
         if self._remote is not None:
             self._remote.close()
         if self._embedded is not None:
-            await self._embedded.stop(timeout_s)
+            await self._embedded.stop()
 
     def status(self) -> Mapping[str, Any]:
         """For `jupyter lambda status`."""

@@ -82,7 +82,7 @@ async def test_an_endpoint_gets_signed_requests_and_its_answers_are_read(
     assert caught.value.response["Error"]["Code"].endswith("QueueDoesNotExist")
     with pytest.raises(ParamValidationError):
         await home.call("sqs", "GetQueueUrl", {"Wrong": 1})
-    await home.stop(0)
+    await home.close()
     await server.close()
     with pytest.raises(ServiceUnavailableException, match="does not answer"):
         await cloud(tmp_path, endpoint_url=f"http://{host}:{port}").call("sqs", "ListQueues")
