@@ -7,12 +7,15 @@ that belong together are one transaction.
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from .part import Part
+
+log = logging.getLogger(__name__)
 
 #: "http": an HTTP API (apigatewayv2); "rest": a REST API (apigateway).
 ApiKind = Literal["http", "rest"]
@@ -103,6 +106,41 @@ class HttpApis(Part):
             connection.execute("DELETE FROM http_api WHERE api_id = ?", (api_id,))
 
         await self._database.write(run, essential=True)
+
+    # --- requests with API keys
+
+    def used(self, plan_id: str, key_id: str, since_day: str) -> int:
+        """How many requests a key has made under a plan since a day ("2026-11-25"), it included."""
+        row = self._database.first(
+            "SELECT coalesce(sum(used), 0) FROM http_usage WHERE plan_id = ? AND key_id = ? AND day >= ?",
+            (plan_id, key_id, since_day),
+        )
+        return int(row[0]) if row else 0
+
+    async def usage(self, plan_id: str, from_day: str, to_day: str) -> Sequence[tuple[str, str, int]]:
+        """Key, day and requests of a plan, days included, all that were counted until now."""
+        await self._database.write(lambda connection: None)  # what was posted is committed with it
+        rows = self._database.query(
+            "SELECT key_id, day, used FROM http_usage WHERE plan_id = ? AND day BETWEEN ? AND ? ORDER BY key_id, day",
+            (plan_id, from_day, to_day),
+        )
+        return [(str(key_id), str(day), int(used)) for key_id, day, used in rows]
+
+    def count(self, plan_id: str, key_id: str, day: str) -> None:
+        """Count one request; written with what is committed next."""
+
+        def run(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "INSERT INTO http_usage (plan_id, key_id, day, used) VALUES (?,?,?,1)"
+                " ON CONFLICT (plan_id, key_id, day) DO UPDATE SET used = used + 1",
+                (plan_id, key_id, day),
+            )
+
+        self._database.post(run, failed=_not_counted)
+
+
+def _not_counted(error: BaseException) -> None:
+    log.warning("a request with an API key was not counted: %s", error)
 
 
 def _apply(connection: sqlite3.Connection, api_id: str, change: PartChange) -> None:

@@ -33,3 +33,12 @@ CREATE TABLE http_api_part (
     body    TEXT NOT NULL,               -- JSON
     PRIMARY KEY (api_id, kind, part_id)
 ) WITHOUT ROWID;
+
+-- Requests with an API key, counted against the quota of its usage plan.
+CREATE TABLE http_usage (
+    plan_id TEXT NOT NULL,
+    key_id  TEXT NOT NULL,
+    day     TEXT NOT NULL,               -- 2026-11-25, UTC
+    used    INTEGER NOT NULL,
+    PRIMARY KEY (plan_id, key_id, day)
+) WITHOUT ROWID;

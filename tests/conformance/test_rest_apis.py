@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -240,6 +241,64 @@ def test_a_signature_for_execute_api(serve: Serve, engine: Engine, ask: Ask):
     assert json.loads(body)["requestContext"]["identity"]["userArn"] == keys.principal
 
 
+# --- API keys
+
+
+def test_keys_and_usage_plans(gateway: Any, serve: Serve, ask: Ask):
+    """The calls of aws_api_gateway_api_key, _usage_plan and _usage_plan_key, and what they bring about."""
+    api_id = serve("GET /a", "GET /b", method={"apiKeyRequired": True})
+    key = gateway.create_api_key(name="me", enabled=True)
+    assert ask(api_id, "GET", "/dev/a")[::2] == (403, {"message": "Forbidden"})
+    assert ask(api_id, "GET", "/dev/a", x_api_key=key["value"])[0] == 403, "it is in no plan"
+    plan = gateway.create_usage_plan(
+        name="p", apiStages=[{"apiId": api_id, "stage": "dev"}], quota={"limit": 3, "period": "MONTH"}
+    )
+    member = gateway.create_usage_plan_key(usagePlanId=plan["id"], keyId=key["id"], keyType="API_KEY")
+    assert member["value"] == key["value"]
+    status, _, event = ask(api_id, "GET", "/dev/a", x_api_key=key["value"], X_Answer="echo")
+    assert status == 200
+    identity = event["requestContext"]["identity"]
+    assert (identity["apiKey"], identity["apiKeyId"]) == (key["value"], key["id"])
+    statuses = [ask(api_id, "GET", "/dev/b", x_api_key=key["value"], X_Answer="echo")[0] for _ in range(3)]
+    assert statuses == [200, 200, 429]
+    assert ask(api_id, "GET", "/dev/b", x_api_key=key["value"])[2] == {"message": "Limit Exceeded"}
+    today = f"{datetime.now(UTC):%Y-%m-%d}"
+    usage = gateway.get_usage(usagePlanId=plan["id"], startDate=today, endDate=today)
+    assert usage["items"] == {key["id"]: [[3, 0]]}
+
+    patches = [
+        {"op": "remove", "path": "/quota"},
+        {"op": "replace", "path": "/throttle/rateLimit", "value": "0.01"},
+        {"op": "replace", "path": "/throttle/burstLimit", "value": "1"},
+    ]
+    changed = gateway.update_usage_plan(usagePlanId=plan["id"], patchOperations=patches)
+    assert (changed["throttle"], "quota" in changed) == ({"rateLimit": 0.01, "burstLimit": 1}, False)
+    statuses = [ask(api_id, "GET", "/dev/b", x_api_key=key["value"], X_Answer="echo")[0] for _ in range(2)]
+    assert statuses == [200, 429]
+    patches = [
+        {"op": "replace", "path": f"/apiStages/{api_id}:dev/throttle/~1a~1GET/{name}", "value": "5"}
+        for name in ("rateLimit", "burstLimit")
+    ]
+    gateway.update_usage_plan(usagePlanId=plan["id"], patchOperations=patches)
+    assert ask(api_id, "GET", "/dev/a", x_api_key=key["value"], X_Answer="echo")[0] == 200
+
+    patches = [{"op": "replace", "path": "/enabled", "value": "false"}]
+    gateway.update_api_key(apiKey=key["id"], patchOperations=patches)
+    assert ask(api_id, "GET", "/dev/a", x_api_key=key["value"])[0] == 403
+    assert "value" not in gateway.get_api_key(apiKey=key["id"])
+    assert gateway.get_api_key(apiKey=key["id"], includeValue=True)["value"] == key["value"]
+    assert [one["id"] for one in gateway.get_api_keys(nameQuery="m")["items"]] == [key["id"]]
+    assert gateway.get_usage_plan_keys(usagePlanId=plan["id"])["items"][0]["id"] == key["id"]
+    assert error_of(gateway.delete_usage_plan, usagePlanId=plan["id"])[0] == "ConflictException"
+    patches = [{"op": "remove", "path": "/apiStages", "value": f"{api_id}:dev"}]
+    gateway.update_usage_plan(usagePlanId=plan["id"], patchOperations=patches)
+    gateway.delete_usage_plan_key(usagePlanId=plan["id"], keyId=key["id"])
+    gateway.delete_usage_plan(usagePlanId=plan["id"])
+    gateway.delete_api_key(apiKey=key["id"])
+    assert error_of(gateway.get_api_key, apiKey=key["id"])[0] == "NotFoundException"
+    assert error_of(gateway.create_api_key, value="short")[:2] == ("BadRequestException", 400)
+
+
 # --- MOCK
 
 
@@ -333,8 +392,7 @@ def test_what_is_not_built_says_so_by_name(gateway: Any, serve: Serve):
     for call, params, named in (
         (gateway.import_rest_api, {"body": b"{}"}, "ImportRestApi"),
         (gateway.put_rest_api, {"restApiId": api_id, "body": b"{}"}, "PutRestApi"),
-        (gateway.create_api_key, {"name": "k"}, "CreateApiKey"),
-        (gateway.create_usage_plan, {"name": "k"}, "CreateUsagePlan"),
+        (gateway.import_api_keys, {"body": b"", "format": "csv"}, "ImportApiKeys"),
         (gateway.create_rest_api, {"name": "p", "endpointConfiguration": {"types": ["PRIVATE"]}}, "PRIVATE"),
         (gateway.put_integration, {**at, "type": "AWS", "integrationHttpMethod": "POST", "uri": "arn:x"}, "AWS"),
         (gateway.create_authorizer, {"restApiId": api_id, "name": "c", "type": "COGNITO_USER_POOLS"}, "COGNITO"),

@@ -141,8 +141,6 @@ def _check(call: Call, method: Document) -> None:
         raise NotImplementedException("Authorizers of type COGNITO_USER_POOLS are not built.")
     if kind not in _TYPES:
         raise BadRequestException(f"Invalid Authorization type specified: must be one of {', '.join(_TYPES)}")
-    if method.get("apiKeyRequired"):
-        raise NotImplementedException("API keys (apiKeyRequired) are not built.")
     if method.get("requestValidatorId"):
         raise NotImplementedException("Request validators (requestValidatorId) are not built.")
     if kind == "CUSTOM":

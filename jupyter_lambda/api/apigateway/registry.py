@@ -6,7 +6,20 @@ from types import ModuleType
 
 from jupyter_lambda.errors import BadRequestException
 
-from . import account, authorizers, deployments, integrations, methods, resources, rest_apis, stages, tags, testing
+from . import (
+    account,
+    authorizers,
+    deployments,
+    integrations,
+    keys,
+    methods,
+    resources,
+    rest_apis,
+    stages,
+    tags,
+    testing,
+    usage_plans,
+)
 
 MODULES: tuple[ModuleType, ...] = (
     rest_apis,
@@ -19,5 +32,7 @@ MODULES: tuple[ModuleType, ...] = (
     tags,
     account,
     testing,
+    keys,
+    usage_plans,
 )
 BROKEN_CONSTRAINT = BadRequestException

@@ -16,7 +16,6 @@ from .patches import Kind, apply
 WITHOUT_EFFECT = {
     "CreateRestApi": {
         "minimumCompressionSize": "answers are not compressed",
-        "apiKeySource": "there are no API keys",
         "endpointConfiguration": "the endpoint listens on loopback; PRIVATE is refused",
         "securityPolicy": "the endpoint speaks plain HTTP on loopback",
         "endpointAccessMode": "as securityPolicy",

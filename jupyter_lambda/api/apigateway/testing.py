@@ -25,7 +25,7 @@ async def test_invoke_method(call: Call) -> Mapping[str, Any]:
     params = call.params
     api, resource = api_of(call), part_of(call, "resource")
     integration_of(call, resource)  # which must be there
-    open_to_all = {**method_of(call, resource), "authorizationType": "NONE"}
+    open_to_all = {**method_of(call, resource), "authorizationType": "NONE", "apiKeyRequired": False}
     tested = resource | {"resourceMethods": {params["httpMethod"]: open_to_all}}
     path, _, query = (params.get("pathWithQueryString") or resource["path"]).partition("?")
     visit = _visit(call, path, query)

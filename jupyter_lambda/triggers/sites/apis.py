@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 
 from jupyter_lambda.engine.service import LambdaService
 from jupyter_lambda.http1 import Response
-from jupyter_lambda.store.http import ApiKind, Document, PartChange
+from jupyter_lambda.store.http import ACCOUNT, ApiKind, Document, PartChange
 
 from . import http_api, rest_api
 from .authorizers import Authorizers
@@ -19,6 +19,7 @@ from .integration import Functions
 from .jwt import Fetch, Tokens, fetch
 from .listing import deployed
 from .throttle import Throttle
+from .usage import Usage
 from .visit import Visit
 
 #: APIs that are kept ready to serve; all are dropped when there are more.
@@ -43,8 +44,15 @@ class Apis:
             service.clock,
             account,
         )
+        self._usage = Usage(self.store, self.tools.throttle, service.clock)
         self._rest_tools = rest_api.Tools(
-            self._functions, self.tools.throttle, self.authorizers, service.clock, service.settings, self.tools.problems
+            self._functions,
+            self.tools.throttle,
+            self.authorizers,
+            service.clock,
+            service.settings,
+            self.tools.problems,
+            self._usage,
         )
         self._ready: dict[str, http_api.HttpApi | rest_api.RestApi] = {}
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -85,6 +93,9 @@ class Apis:
         self._forget(api_id)
 
     def _forget(self, api_id: str) -> None:
+        if api_id == ACCOUNT:
+            self._usage.forget()
+            return
         self._ready.pop(api_id, None)
         for key in [key for key in self.tools.problems if key.startswith(f"{api_id} ")]:
             del self.tools.problems[key]

@@ -25,6 +25,7 @@ from .rest_authorization import Gate, check
 from .routes import ANY, Match, Routes
 from .signer import unsigned
 from .throttle import Throttle
+from .usage import Exceeded, Usage
 from .visit import Visit
 
 log = logging.getLogger(__name__)
@@ -79,6 +80,8 @@ class RestApi:
     api_id: str
     disabled: bool
     binary_media_types: tuple[str, ...]
+    #: Whether API keys come from an authorizer and not in a header.
+    keys_of_authorizer: bool
     stages: Mapping[str, Stage]
 
 
@@ -93,6 +96,7 @@ class Tools:
     settings: EngineSettings
     #: What failed, for people; by API and route the last reason.
     problems: dict[str, str]
+    usage: Usage
 
 
 def compiled(api: Mapping[str, Any], stages: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]]) -> RestApi:
@@ -105,6 +109,7 @@ def compiled(api: Mapping[str, Any], stages: Mapping[str, tuple[Mapping[str, Any
         api["id"],
         bool(api.get("disableExecuteApiEndpoint")),
         tuple(api.get("binaryMediaTypes") or ()),
+        api.get("apiKeySource") == "AUTHORIZER",
         {name: stage_of(name, stage, snapshot) for name, (stage, snapshot) in stages.items()},
     )
 
@@ -165,7 +170,7 @@ class RestRequest:
         if not self._tools.throttle.allows(key, *stage.limits(template, self._verb)):
             return refusal(429, "Too Many Requests", "TooManyRequestsException")
         try:
-            context = await check(self._gate(), self._tools.authorizers, self._tools.settings)
+            context, usage_key = await check(self._gate(), self._tools.authorizers, self._tools.settings)
         except Unauthorized:
             return refusal(401, "Unauthorized", "UnauthorizedException")
         except Forbidden as denial:
@@ -177,12 +182,27 @@ class RestRequest:
         except Broken as error:
             self._note(str(error))
             return refusal(500, None, "AuthorizerConfigurationException")
+        try:
+            context = self._with_key(context, usage_key)
+        except Forbidden:
+            return refusal(403, "Forbidden", "ForbiddenException")
+        except Exceeded as error:
+            return refusal(429, str(error), "LimitExceededException")
         if self._method["authorizationType"] == "AWS_IAM":
             self._visit = unsigned(self._visit)
         integration = self._method.get("methodIntegration")
         if integration is None:
             return self._fail(500, _FAILED, "the method has no integration")
         return await self._integrate(integration, context)
+
+    def _with_key(self, context: dict[str, Any], usage_key: str | None) -> dict[str, Any]:
+        """The context with the API key that the method wants, counted."""
+        if not self._method.get("apiKeyRequired"):
+            return context
+        value = usage_key if self._api.keys_of_authorizer else self._visit.header("x-api-key")
+        method = f"{self._resource['path'].rstrip('/')}/{self._verb}"
+        key_id = self._tools.usage.admit(value, self._api.api_id, self._stage.name, method)
+        return {**context, "identity": {**context.get("identity", {}), "apiKey": value, "apiKeyId": key_id}}
 
     def _gate(self) -> Gate:
         authorizer_id = self._method.get("authorizerId")

@@ -10,7 +10,7 @@ from typing import Any
 from jupyter_lambda.engine.settings import EngineSettings
 
 from . import events
-from .authorizers import Authorizers, Broken, LambdaAuthorizer, Unauthorized
+from .authorizers import Authorizers, Broken, LambdaAuthorizer, Unauthorized, Verdict
 from .integration import Asking, function_of
 from .signer import signer
 from .visit import Visit
@@ -36,8 +36,8 @@ class Gate:
     asking: Asking
 
 
-async def check(gate: Gate, authorizers: Authorizers, settings: EngineSettings) -> dict[str, Any]:
-    """What the event's ``requestContext`` tells of the caller.
+async def check(gate: Gate, authorizers: Authorizers, settings: EngineSettings) -> tuple[dict[str, Any], str | None]:
+    """What the event's ``requestContext`` tells of the caller, and the API key that an authorizer has named.
 
     Raises:
         Unauthorized, Forbidden, SignatureError: It may not pass.
@@ -45,11 +45,13 @@ async def check(gate: Gate, authorizers: Authorizers, settings: EngineSettings) 
     """
     match gate.method.get("authorizationType", "NONE"):
         case "NONE":
-            return {}
+            return {}, None
         case "AWS_IAM":
-            return {"identity": await _signer(gate.visit, settings)}
+            return {"identity": await _signer(gate.visit, settings)}, None
         case "CUSTOM":
-            return {"authorizer": await _lambda(gate, authorizers)}
+            verdict = await _lambda(gate, authorizers)
+            told = {name: _text(value) for name, value in verdict.context.items()}
+            return {"authorizer": {**told, "principalId": verdict.principal_id}}, verdict.usage_key
     raise Broken(f"the authorization type {gate.method['authorizationType']} is not built")
 
 
@@ -65,7 +67,7 @@ async def _signer(visit: Visit, settings: EngineSettings) -> dict[str, Any]:
     }
 
 
-async def _lambda(gate: Gate, authorizers: Authorizers) -> dict[str, Any]:
+async def _lambda(gate: Gate, authorizers: Authorizers) -> Verdict:
     document = gate.authorizer
     if document is None:
         raise Broken("the method's authorizer is gone")
@@ -93,8 +95,7 @@ async def _lambda(gate: Gate, authorizers: Authorizers) -> dict[str, Any]:
         ttl_s=ttl_s,
         simple=False,
     )
-    verdict = await authorizers.ask(authorizer, sources, event, asking, gate.arn)
-    return {**{name: _text(value) for name, value in verdict.context.items()}, "principalId": verdict.principal_id}
+    return await authorizers.ask(authorizer, sources, event, asking, gate.arn)
 
 
 def _identity(expressions: str, gate: Gate) -> list[str] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from jupyter_lambda.triggers.sites.integration import function_of
 from jupyter_lambda.triggers.sites.rest_api import Stage, is_binary
 from jupyter_lambda.triggers.sites.routes import Routes
 from jupyter_lambda.triggers.sites.throttle import Throttle
+from jupyter_lambda.triggers.sites.usage import period_start
 
 ARN = "arn:aws:execute-api:us-east-1:000000000000:abc/dev/GET/pets/1"
 
@@ -79,6 +81,18 @@ def test_method_settings_by_path_and_for_all():
     assert stage.limits("/pets/{id}", "GET") == (1.0, 6)
     assert stage.limits("/cats", "POST") == (5.0, 2)
     assert stage.limits("/cats", "GET") == (5.0, 6)
+
+
+@pytest.mark.parametrize(
+    ("day", "week", "month"),
+    [
+        (date(2026, 11, 25), date(2026, 11, 22), date(2026, 11, 1)),  # a Wednesday
+        (date(2026, 11, 22), date(2026, 11, 22), date(2026, 11, 1)),  # a Sunday
+        (date(2026, 1, 1), date(2025, 12, 28), date(2026, 1, 1)),
+    ],
+)
+def test_periods_of_quotas(day, week, month):
+    assert [period_start(day, period) for period in ("DAY", "WEEK", "MONTH")] == [day, week, month]
 
 
 # --- policies
