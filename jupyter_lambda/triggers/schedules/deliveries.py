@@ -75,6 +75,10 @@ class Deliveries:
                 log.error("deliveries: %s", error)  # noqa: TRY400 - the message says it all
                 await asyncio.sleep(_BACKOFF_S)
                 continue
+            except Exception:  # without this task nothing would be delivered any more
+                log.exception("deliveries: the engine failed")
+                await asyncio.sleep(_BACKOFF_S)
+                continue
             due_s = self.rows.next_due_s()
             try:
                 async with asyncio.timeout(None if due_s is None else max(0.01, due_s - self._clock())):
