@@ -75,6 +75,7 @@ class Triggers:
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self.stop(0.0)
+        await self.cloud.close()
 
     async def start(self) -> None:
         """Start all parts; one that can't start says why in the log and leaves the others alone."""

@@ -128,6 +128,19 @@ def signed_for_s3(cloud: Cloud, method: str, path: str) -> str:
         wire.close()
 
 
+def test_a_function_finishes_its_work_with_the_cloud_while_the_engine_stops(tmp_path: Path) -> None:
+    cloud = Cloud(tmp_path, "ministack")
+    cloud.client("s3").create_bucket(Bucket="last-words")
+    code = "import boto3, time\ndef handler(event, context):\n    s3 = boto3.client('s3')\n    time.sleep(1.5)\n"
+    cloud.deploy("slow", code + "    s3.put_object(Bucket='last-words', Key='k', Body=b'done')\n", MemorySize=512)
+    cloud.client("lambda").invoke(FunctionName="slow", InvocationType="Event", Payload=b"{}")
+    cloud.until(lambda: Admin(cloud.connection).status()["running"] == 1)
+    assert cloud.stop() == 0
+    cloud.start()
+    assert cloud.client("s3").get_object(Bucket="last-words", Key="k")["Body"].read() == b"done"
+    assert cloud.stop() == 0
+
+
 def test_another_endpoint_gets_requests_signed_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The endpoint is another engine's, which verifies each signature as AWS does."""
     for name in "ab":
