@@ -222,6 +222,37 @@ def test_buses(events, refuses):
     )
 
 
+@pytest.mark.parametrize("bus", ["default", "custom"])
+def test_policies_of_buses(events, refuses, bus):
+    """Recorded answers of AWS to PutPermission, RemovePermission and DescribeEventBus."""
+    if bus != "default":
+        events.create_event_bus(Name=bus)
+    arn = f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/{bus}"
+    for sid, principal in (("a", "111111111111"), ("b", "*")):
+        events.put_permission(EventBusName=bus, Action="events:PutEvents", Principal=principal, StatementId=sid)
+    allowed = {"Effect": "Allow", "Action": "events:PutEvents", "Resource": arn}
+    assert json.loads(events.describe_event_bus(Name=bus)["Policy"]) == {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Sid": "a", "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, **allowed},
+            {"Sid": "b", "Principal": "*", **allowed},
+        ],
+    }
+    events.remove_permission(EventBusName=bus, StatementId="a")
+    none = ("ResourceNotFoundException", "Statement with the provided id does not exist.")
+    assert refuses("remove_permission", EventBusName=bus, StatementId="a") == none
+    events.remove_permission(EventBusName=bus, RemoveAllPermissions=True)
+    assert "Policy" not in events.describe_event_bus(Name=bus)
+    policy = {"Version": "2012-10-17", "Statement": [{"Sid": "x", "Effect": "Allow"}]}
+    events.put_permission(EventBusName=bus, Policy=json.dumps(policy))
+    assert json.loads(events.describe_event_bus(Name=bus)["Policy"]) == policy
+    events.remove_permission(EventBusName=bus, StatementId="x")
+    assert refuses("put_permission", EventBusName="none", Policy="{}") == (
+        "ResourceNotFoundException",
+        "Event bus none does not exist.",
+    )
+
+
 # ── targets ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -6,7 +6,7 @@ from types import ModuleType
 
 from jupyter_lambda.errors import ValidationException
 
-from . import buses, events, rules, tags, targets
+from . import buses, events, policies, rules, tags, targets
 
-MODULES: tuple[ModuleType, ...] = (buses, rules, targets, events, tags)
+MODULES: tuple[ModuleType, ...] = (buses, policies, rules, targets, events, tags)
 BROKEN_CONSTRAINT = ValidationException
