@@ -40,8 +40,8 @@ class LambdaEngine(Configurable):
         0,
         min=0,
         max=65535,
-        help="TCP port on 127.0.0.1. Default 0: the system chooses a free one, so that several engines never collide; "
-        "`jupyter lambda env` tells it.",
+        help="TCP port on 127.0.0.1. Default 0: the system chooses a free one, so that several engines never collide, "
+        "and later starts take it again; `jupyter lambda env` tells it.",
     ).tag(config=True)
     driver = CaselessStrEnum(
         ["auto", "docker", "process"],
@@ -113,6 +113,24 @@ class LambdaEngine(Configurable):
         min=0,
         help="Seconds: the longest keep-alive that is learned. Default 14400: what comes less often than every four "
         "hours pays for its start.",
+    ).tag(config=True)
+    cold_start_worth = Float(
+        2.0,
+        min=0,
+        help="What avoiding a cold start is worth when keep-alive is learned: idling for so many times keep_alive_s. "
+        "Default 2: fewer cold starts than with a fixed time, for less idle memory.",
+    ).tag(config=True)
+    prewarm_min_s = Float(
+        120.0,
+        min=0,
+        help="Seconds for which memory must be freed for an environment to be ended and started again ahead of its "
+        "next invocation. Default 120: what is needed sooner stays.",
+    ).tag(config=True)
+    yield_after_s = Float(
+        1.0,
+        min=0,
+        help="Seconds that a function waits for memory before one beyond its fair share gives up environments as they "
+        "become free. Default 1: a passing burst takes nothing away.",
     ).tag(config=True)
     patience = Float(
         1.0,

@@ -89,6 +89,9 @@ class LambdaService:
                 keep_alive_min_s=self.settings.keep_alive_min_s,
                 keep_alive_max_s=self.settings.keep_alive_max_s,
                 patience=self.settings.patience,
+                cold_start_worth=self.settings.cold_start_worth,
+                prewarm_min_s=self.settings.prewarm_min_s,
+                yield_after_s=self.settings.yield_after_s,
             )
         )
         self._pool = pool

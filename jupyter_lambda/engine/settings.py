@@ -33,6 +33,12 @@ class EngineSettings:
     keep_alive_learned: bool = True
     keep_alive_min_s: float = 60.0
     keep_alive_max_s: float = 14_400.0
+    #: Idle time, in multiples of ``keep_alive_s``, that avoiding a cold start is worth.
+    cold_start_worth: float = 2.0
+    #: An environment is started ahead of its next invocation only if ending it first frees its memory for this long.
+    prewarm_min_s: float = 120.0
+    #: A function beyond its share of memory gives up environments once another has waited for this long.
+    yield_after_s: float = 1.0
     #: A busy environment is waited for at most this many starts' time before another is started; 0: never.
     patience: float = 1.0
     #: Starts from nothing beyond which those ahead of need wait.

@@ -27,7 +27,11 @@ KIND = Kind("generic", 16)
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """Medians in seconds, spread log-normally by ``sigma``. Measured with Docker on two cores (docs/performance.md)."""
+    """Medians in seconds, spread log-normally by ``sigma``.
+
+    Of the order of what Docker takes on two cores for a start with the pool empty and for one that adopts a generic
+    container (docs/performance.md has the measured figures); the end of an environment and the spread are assumed.
+    """
 
     cold_s: float = 0.25
     adopt_s: float = 0.004

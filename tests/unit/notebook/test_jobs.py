@@ -200,7 +200,8 @@ def test_values_of_parameters(line: Any, notebook: Any, engine: Engine) -> None:
     }  # fmt: skip
 
 
-def test_declared_parameters_are_found_among_magics() -> None:
+def test_declared_parameters_are_found_among_magics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     write(
         "magic.ipynb", new_code_cell("%time x = 1\na = b = [1]\nc: str\nd, e = 1, 2", metadata={"tags": ["parameters"]})
     )
