@@ -156,3 +156,16 @@ def test_a_server_that_is_slow_or_away(proxied: Callable[..., str], ask: Ask, ga
     integration = gateway.get_integrations(ApiId=api_id)["Items"][0]["IntegrationId"]
     gateway.update_integration(ApiId=api_id, IntegrationId=integration, IntegrationUri="http://127.0.0.1:1")
     assert ask(api_id, "GET", "/")[::2] == (500, {"message": "Internal Server Error"})
+
+
+def test_without_the_extra_a_jwt_authorizer_says_what_to_install(gateway: Any, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("jupyter_lambda.triggers.sites.jwt.available", lambda: False)
+    api_id = gateway.create_api(Name="jwt", ProtocolType="HTTP")["ApiId"]
+    with pytest.raises(gateway.exceptions.BadRequestException, match=r"pip install 'jupyter-lambda\[jwt\]'"):
+        gateway.create_authorizer(
+            ApiId=api_id,
+            AuthorizerType="JWT",
+            Name="j",
+            IdentitySource=["$request.header.Authorization"],
+            JwtConfiguration={"Issuer": "https://issuer.example", "Audience": ["app"]},
+        )
