@@ -13,7 +13,6 @@ from jupyter_lambda.triggers.patterns import EventPattern
 from jupyter_lambda.triggers.schedules.entries import SIZE_MAX_BYTES, EntryError, read, size_bytes
 from jupyter_lambda.triggers.schedules.rules import local_bus
 
-WITHOUT_EFFECT = {"PutEvents": {"TraceHeader": "nothing is traced"}}
 #: Members that an event must have to be tried. Source: EventBridge API Reference, "TestEventPattern".
 _MEMBERS = ("id", "account", "source", "time", "region", "resources", "detail-type")
 
