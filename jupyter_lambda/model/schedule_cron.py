@@ -24,11 +24,11 @@ MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", 
 WEEKDAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 
 _SATURDAY = 7
-_NUMBER = re.compile(r"\d{1,4}")
-_NEAREST = re.compile(r"(\d{1,2})W")
-_BEFORE_LAST = re.compile(r"L-(\d{1,2})")
-_OCCURRENCE = re.compile(r"([A-Z]{3}|\d)#(\d+)")
-_LAST_WEEKDAY = re.compile(r"([A-Z]{3}|\d)L")
+_NUMBER = re.compile(r"[0-9]{1,4}")
+_NEAREST = re.compile(r"([0-9]{1,2})W")
+_BEFORE_LAST = re.compile(r"L-([0-9]{1,2})")
+_OCCURRENCE = re.compile(r"([A-Z]{3}|[0-9])#([0-9]{1,3})")
+_LAST_WEEKDAY = re.compile(r"([A-Z]{3}|[0-9])L")
 
 #: Days of one month: year and month in, days out.
 Days = Callable[[int, int], set[int]]

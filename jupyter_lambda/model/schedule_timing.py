@@ -24,8 +24,8 @@ UNITS_S = {"minute": 60, "hour": 3_600, "day": 86_400}
 #: Largest number of a rate.
 _RATE_MAX = 10**9
 _CALL = re.compile(r"(rate|cron|at)\((.*)\)", re.DOTALL)
-_RATE = re.compile(r"(\d+) +([a-z]+)")
-_AT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}")
+_RATE = re.compile(r"([0-9]{1,20}) +([a-z]+)")
+_AT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}", re.ASCII)
 _FORMS = {
     "rule": "rate(5 minutes) or cron(0 9 ? * MON-FRI *)",
     "scheduler": "rate(5 minutes), cron(0 9 ? * MON-FRI *) or at(2026-12-01T09:00:00)",

@@ -212,7 +212,7 @@ def _cidr(argument: Node) -> Test:
     first, slash, bits = text.partition("/")
     if not slash or "/" in bits:
         raise Mistake("Malformed CIDR, one '/' required", None)
-    if not re.fullmatch(r"[+-]?\d{1,9}", bits):
+    if not re.fullmatch(r"[+-]?[0-9]{1,9}", bits):
         raise Mistake("Malformed CIDR, mask bits must be an integer", None)
     if int(bits) < 0:
         raise Mistake("Malformed CIDR, mask bits must not be negative", None)

@@ -141,13 +141,17 @@ class Clockwork:
             return Firing(timer, replace(timer, tick_s=None, due_s=None))
         now_s = self._clock()
         chosen = plan(ticks, timer.tick_s, now_s, self._missed, self._most)
-        fired = [owner.fire(timer, tick_s) for tick_s in chosen.fire]
-        result = fired[-1].result if fired else f"skipped: missed at {timer.tick_s:.0f}"
+        # A change that was made while a tick fired may have set that tick once more.
+        chosen_ticks = [tick_s for tick_s in chosen.fire if tick_s != timer.last_tick_s]
+        fired = [owner.fire(timer, tick_s) for tick_s in chosen_ticks]
+        result = fired[-1].result if fired else timer.last_result
+        if not chosen.fire:
+            result = "skipped: missed while no engine ran"
         after = replace(
             timer,
             tick_s=chosen.next_s,
             due_s=self.due_of(chosen.next_s, ticks.window_s),
-            last_tick_s=chosen.fire[-1] if fired else timer.last_tick_s,
+            last_tick_s=chosen_ticks[-1] if fired else timer.last_tick_s,
             last_fired_s=now_s if fired else timer.last_fired_s,
             last_result=result,
         )

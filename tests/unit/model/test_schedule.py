@@ -308,6 +308,8 @@ def test_rates_keep_their_beat(value, origin_s, later_s):
         ("rate(-10 minutes)", "a number and a unit"),
         ("rate( 10 minutes )", "a number and a unit"),
         ("rate(10)", "a number and a unit"),
+        ("rate(\u0661\u0660 minutes)", "a number and a unit"),
+        ("cron(\u0661 8 1 * ? *)", "in the field minutes"),
         (" rate(10 minutes)", "is no schedule: it must be like rate(5 minutes)"),
         ("at(2021-12-31T23:59:59Z)", "without a zone"),
         ("at(2021-12-31)", "it must be like at("),

@@ -128,7 +128,7 @@ async def test_a_week_of_schedules(world, zone, start, change, expected_0130):
     begin_s = week.time.now()
     end_s = begin_s + 7 * 86_400 + 1
     expressions = {
-        "quarterly": "cron(0/15 * * * ? *)",
+        "half-hourly": "cron(0/30 * * * ? *)",
         "business": "cron(0/30 8-17 ? * MON-FRI *)",
         "half-past-one": "cron(30 1 * * ? *)",
         "half-past-two": "cron(30 2 * * ? *)",
@@ -153,7 +153,7 @@ async def test_a_week_of_schedules(world, zone, start, change, expected_0130):
     assert len(week.times("half-past-one")) == expected_0130
     # The hour that is left out has no ticks; the one that comes twice has them once.
     hours = 7 * 24 - (1 if change == "back" else 0)
-    assert abs(len(week.times("quarterly")) - hours * 4) <= 1
+    assert abs(len(week.times("half-hourly")) - hours * 2) <= 1
     assert len(week.times("rate")) == 7 * 24 * 2
     assert len(week.times("once")) == 1
     assert week.store.events.depth()["waiting"] == 0  # told by ``entered`` of the service, which isn't here
@@ -298,6 +298,17 @@ async def test_what_changes_meanwhile_is_not_fired_over(world):
     assert not await place.store.timers.fire(firing, place.owner.entered)
     assert place.owner.fired == []
     assert place.store._database.query("SELECT count(*) FROM event")[0][0] == 0
+
+
+async def test_a_change_in_the_moment_of_a_tick_does_not_repeat_it(world):
+    """A change that was decided just before the tick, and written just after it fired."""
+    place = await world("2026-11-25T08:00")
+    await place.add("s", "cron(0 * * * ? *)")
+    before = place.store.timers.get("schedule", "default", "s")
+    await place.run(instant("2026-11-25T09:00"))
+    await place.store._database.write(lambda connection: timers.put(connection, before))
+    await place.run(instant("2026-11-25T10:00"))
+    assert place.times("s") == ["Wed 09:00 UTC", "Wed 10:00 UTC"]
 
 
 async def test_a_store_that_can_not_write_loses_no_tick(world, monkeypatch):
