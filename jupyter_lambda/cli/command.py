@@ -116,6 +116,12 @@ class LambdaCommand(JupyterApp):
             self.directory if chosen or not os.environ.get("JUPYTER_LAMBDA_ENGINE_URL") else None, start=False
         )
 
+    def passed_on(self) -> list[str]:
+        """What was said of the engine on this command line, for serve; configuration files it reads by itself."""
+        given = self.cli_config.get("LambdaEngine", {})
+        passed = [f"--LambdaEngine.{name}={value}" for name, value in given.items()]
+        return [*passed, f"--config={Path(self.config_file).absolute()}"] if self.config_file else passed
+
     def parse_command_line(self, argv: Any = None) -> None:
         """As traitlets does it; a mistake is one line and exit code 2."""
         try:

@@ -8,7 +8,6 @@ import shlex
 import signal
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 from traitlets import Bool, Float
@@ -48,15 +47,9 @@ class StartCommand(LambdaCommand):
             stays = f"; it stays now when process {owner} (Jupyter's) ends" if owner else ""
             print(f"already running: {running.describe()}, process {running.pid}{stays}")
             return 0
-        ready = connect(self.directory, owner_pid=0, on_message=_tell, arguments=self._passed_on())
+        ready = connect(self.directory, owner_pid=0, on_message=_tell, arguments=self.passed_on())
         print(f"ready: {ready.describe()}, process {ready.pid}")
         return 0
-
-    def _passed_on(self) -> list[str]:
-        """What was said of the engine on this command line, for serve; configuration files it reads by itself."""
-        given = self.cli_config.get("LambdaEngine", {})
-        passed = [f"--LambdaEngine.{name}={value}" for name, value in given.items()]
-        return [*passed, f"--config={Path(self.config_file).absolute()}"] if self.config_file else passed
 
 
 class StopCommand(LambdaCommand):

@@ -54,7 +54,7 @@ class ServiceCommand(LambdaCommand):
         return {"install": self._install, "uninstall": self._uninstall, "status": self._status}[verb]()
 
     def _install(self) -> int:
-        path, text = unit_path(), unit(self.directory, self._passed_on())
+        path, text = unit_path(), unit(self.directory, self.passed_on())
         known = _read(path)
         if known != text:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -97,7 +97,7 @@ class ServiceCommand(LambdaCommand):
         if text is None:
             print(f"no service: {path} does not exist; jupyter lambda service install makes it")
         else:
-            differs = text != unit(self.directory, self._passed_on())
+            differs = text != unit(self.directory, self.passed_on())
             print(f"unit     {path}{' (install would write it anew)' if differs else ''}")
             code, said = _systemctl("is-active", UNIT)
             print(f"systemd  {said or ('active' if not code else 'unknown')}")
@@ -111,12 +111,6 @@ class ServiceCommand(LambdaCommand):
         ends = f", ends with process {owner}" if owner else ", stays when Jupyter ends"
         print(f"engine   {running.describe()}, process {running.pid}{ends}")
         return 0
-
-    def _passed_on(self) -> list[str]:
-        """What was said of the engine on this command line; configuration files it reads by itself."""
-        given = self.cli_config.get("LambdaEngine", {})
-        passed = [f"--LambdaEngine.{name}={value}" for name, value in given.items()]
-        return [*passed, f"--config={Path(self.config_file).absolute()}"] if self.config_file else passed
 
 
 def unit_path() -> Path:

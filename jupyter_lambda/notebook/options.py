@@ -290,7 +290,7 @@ _DEFINITIONS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] =
 SUBCOMMANDS = list(_DEFINITIONS)
 #: Subcommands whose first argument is a function's name.
 TAKES_NAME = frozenset(
-    {"show", "invoke", "map", "logs", "config", "tune", "fire", "rm", "versions", "rollback", "stats", "stop"}
+    {"show", "invoke", "map", "logs", "config", "tune", "fire", "rm", "versions", "rollback", "runs", "stats", "stop"}
 )
 
 

@@ -67,7 +67,6 @@ def test_the_card_says_what_was_made_and_how_to_try_it(run, engine):
     assert "curl http://127.0.0.1:9/_aws/execute-api/a1/thumb" in shown
     assert "fired by rate:5 minutes — every 5 minutes" in shown
     assert "fires next: " in shown
-    assert "jupyter lambda start" in shown
     assert "aws s3 cp sample.png s3://photos/in/sample.png" in shown
     again = run(f"%%lambda f --trigger http:/thumb\n{CELL}")
     assert "fired by http:/thumb — requests for /thumb (unchanged)" in again
