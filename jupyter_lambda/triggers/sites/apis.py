@@ -63,8 +63,8 @@ class Apis:
         """Nothing to do: APIs are read when they are asked for."""
 
     async def stop(self, timeout_s: float) -> None:
-        """Wait for nothing more; what runs is drained by the service."""
-        await self._functions.close()
+        """Answers that are under way are given that long."""
+        await self._functions.close(timeout_s)
 
     def status(self) -> Mapping[str, Any]:
         """How many there are."""

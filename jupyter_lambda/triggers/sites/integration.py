@@ -161,8 +161,10 @@ class Functions:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.debug("%s ended with %r", task.get_name(), error)
 
-    async def close(self) -> None:
-        """Stop waiting for what still runs; the service ends it."""
+    async def close(self, timeout_s: float) -> None:
+        """Give what runs that long to finish, then stop waiting for it; the service ends it."""
+        if self._running:
+            await asyncio.wait(self._running, timeout=timeout_s)
         for task in list(self._running):
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
