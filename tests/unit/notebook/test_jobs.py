@@ -137,17 +137,17 @@ def test_running_the_notebook_does_not_change_the_job(line: Any, engine: Engine)
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("notebook reprot.ipynb", "there is no notebook reprot.ipynb; did you mean report.ipynb?"),
+        ("notebook reports.ipynb", "there is no notebook reports.ipynb; did you mean report.ipynb?"),
         ("notebook .", ". is a folder; name the notebook in it"),
         (
-            "notebook report -p regoin=EU",
-            "report.ipynb has no parameter regoin; did you mean region? Its parameters cell",
+            "notebook report -p regions=EU",
+            "report.ipynb has no parameter regions; did you mean region? Its parameters cell",
         ),
         ("notebook report -p region", "-p region: write it as NAME=VALUE, the name as a variable's"),
         ("notebook report -p region=$nothing", "$nothing: name 'nothing' is not defined"),
         ("notebook report -p region=$engine", "-p region: object has no form in JSON"),
         ("notebook report --schedule hourly", "--schedule 'hourly': a trigger is written KIND:WHERE"),
-        ("notebook report --schedule 'rate:5 lightyears'", "there is no unit lightyears"),
+        ("notebook report --schedule 'rate:5 fortnights'", "there is no unit fortnights"),
         ("notebook report --schedule s3:bucket", "--schedule s3:bucket: a notebook runs by rate:, cron:, at:"),
         ("notebook report --timeout 16m", "16m is outside 1 s to 900 s, which Lambda allows"),
         ("notebook report --with nothing.csv", "--with nothing.csv: there is no such file beside"),
