@@ -460,3 +460,23 @@ def test_what_is_not_built_says_so(refuses, operation, params):
     code, message = refuses(operation, **params)
     assert code == "NotImplemented"
     assert "is not built" in message
+
+
+def test_what_a_function_answers_reaches_a_rule(engine, events, client, name, make):
+    """A destination of asynchronous invocations is a bus; a rule of it invokes another function.
+
+    Source: AWS Lambda Developer Guide, "Capturing records of Lambda asynchronous invocations".
+    """
+    first = make()["FunctionName"]
+    second = f"{name[:50]}-then"
+    function = make(FunctionName=second)["FunctionArn"]
+    pattern = {"source": ["lambda"], "detail": {"responsePayload": {"event": {"n": [7]}}}}
+    rule = events.put_rule(Name=name, EventPattern=json.dumps(pattern))["RuleArn"]
+    permit(client, second, rule)
+    events.put_targets(Rule=name, Targets=[{"Id": "1", "Arn": function}])
+    bus = events.describe_event_bus()["Arn"]
+    client.put_function_event_invoke_config(
+        FunctionName=first, DestinationConfig={"OnSuccess": {"Destination": bus}, "OnFailure": {}}
+    )
+    client.invoke(FunctionName=first, InvocationType="Event", Payload=b'{"n": 7}')
+    assert received(engine, second, 1)[0]["source"] == f"rule:{name}"
