@@ -12,12 +12,14 @@ from jupyter_lambda.engine.service import LambdaService
 from jupyter_lambda.http1 import Response
 from jupyter_lambda.store.http import ACCOUNT, ApiKind, Document, PartChange
 
-from . import http_api, rest_api
+from . import http_api, http_stages, rest_api, rest_stages
 from .authorizers import Authorizers
 from .http_authorization import Authorization
+from .http_stages import HttpApi
 from .integration import Functions
 from .jwt import Fetch, Tokens, fetch
 from .listing import deployed
+from .rest_stages import RestApi
 from .throttle import Throttle
 from .usage import Usage
 from .visit import Visit
@@ -54,7 +56,7 @@ class Apis:
             self.tools.problems,
             self._usage,
         )
-        self._ready: dict[str, http_api.HttpApi | rest_api.RestApi] = {}
+        self._ready: dict[str, HttpApi | RestApi] = {}
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     # --- a part of the triggers
@@ -106,9 +108,9 @@ class Apis:
     async def answer(self, visit: Visit) -> Response:
         """Answer a request for an API; see ``sites.visit.Answerer``."""
         api = self._ready.get(visit.id) or self._read(visit.id)
-        if isinstance(api, http_api.HttpApi):
+        if isinstance(api, HttpApi):
             return await http_api.answer(api, visit, self.tools)
-        if isinstance(api, rest_api.RestApi):
+        if isinstance(api, RestApi):
             return await rest_api.answer(api, visit, self._rest_tools)
         return http_api.message(404, "Not Found")
 
@@ -117,7 +119,7 @@ class Apis:
     ) -> Response | None:
         """Answer a request by a stage of a REST API that nobody has deployed; None where it has no such method."""
         name = stage["stageName"]
-        served = rest_api.compiled(api, {name: (stage, snapshot)})
+        served = rest_stages.compiled(api, {name: (stage, snapshot)})
         path = visit.path.removeprefix(f"/{name}")
         match = served.stages[name].routes.find(visit.method, path)
         if match is None:
@@ -128,14 +130,14 @@ class Apis:
         """Why the last request of a route that failed did, since the engine's start."""
         return self.tools.problems.get(f"{api_id} {route}")
 
-    def _read(self, api_id: str) -> http_api.HttpApi | rest_api.RestApi | None:
+    def _read(self, api_id: str) -> HttpApi | RestApi | None:
         kind = self.store.kind_of(api_id)
         document = self.store.api(kind, api_id) if kind else None
         if kind is None or document is None:
             return None
         name = "StageName" if kind == "http" else "stageName"
         stages = {stage[name]: (stage, snapshot) for stage, snapshot in deployed(self.store, kind, api_id)}
-        api = http_api.compiled(document, stages) if kind == "http" else rest_api.compiled(document, stages)
+        api = http_stages.compiled(document, stages) if kind == "http" else rest_stages.compiled(document, stages)
         if len(self._ready) >= _READY_MAX:
             self._ready.clear()
         self._ready[api_id] = api

@@ -8,20 +8,21 @@ from __future__ import annotations
 import json
 import logging
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import unquote
 
 from jupyter_lambda.http1 import Response
+from jupyter_lambda.model.arn import Account
 
 from . import events, responses
 from .authorizers import Broken, Forbidden, Unauthorized
-from .cors import Cors
 from .http_authorization import Authorization, Door, Refused
 from .http_proxy import forward
+from .http_stages import HttpApi, Stage, stage_of
 from .integration import BODY_MAX_BYTES, Asking, Failed, Functions, TimedOut, Unavailable, answered, function_of
-from .routes import ANY, DEFAULT, Match, Routes, split_key
+from .routes import ANY, DEFAULT, Match, split_key
 from .signer import unsigned
 from .throttle import Throttle
 from .visit import Visit
@@ -38,84 +39,16 @@ def message(status: int, text: str, headers: list[tuple[str, str]] | None = None
 
 
 @dataclass(slots=True)
-class Stage:
-    """A stage with what is deployed to it."""
-
-    name: str
-    document: Mapping[str, Any]
-    #: Routes by what they match; a route is its document.
-    routes: Routes[Mapping[str, Any]]
-    integrations: Mapping[str, Mapping[str, Any]]
-    authorizers: Mapping[str, Mapping[str, Any]]
-
-    @property
-    def variables(self) -> Mapping[str, str]:
-        """Stage variables."""
-        found: Mapping[str, str] = self.document.get("StageVariables") or {}
-        return found
-
-    def limits(self, route_key: str) -> tuple[float | None, int | None]:
-        """Rate per second and burst of a route: its own settings, or the stage's."""
-        default = self.document.get("DefaultRouteSettings") or {}
-        own = (self.document.get("RouteSettings") or {}).get(route_key) or {}
-        rate = own.get("ThrottlingRateLimit", default.get("ThrottlingRateLimit"))
-        burst = own.get("ThrottlingBurstLimit", default.get("ThrottlingBurstLimit"))
-        return rate, burst
-
-
-@dataclass(slots=True)
-class HttpApi:
-    """An API as it is served: made anew after each change of it."""
-
-    api_id: str
-    disabled: bool
-    cors: Cors | None
-    stages: Mapping[str, Stage]
-
-
-@dataclass(slots=True)
 class Tools:
     """What all APIs share."""
 
     functions: Functions
     throttle: Throttle
     authorization: Authorization
-    clock: Any
-    account: Any
+    clock: Callable[[], float]
+    account: Account
     #: What failed, for people; by API and route the last reason.
     problems: dict[str, str] = field(default_factory=dict)
-
-
-def compiled(api: Mapping[str, Any], stages: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]]) -> HttpApi:
-    """An API from its documents.
-
-    Args:
-        stages: Name → stage and its deployment's snapshot.
-    """
-    cors = api.get("CorsConfiguration")
-    return HttpApi(
-        api["ApiId"],
-        bool(api.get("DisableExecuteApiEndpoint")),
-        Cors(cors) if cors else None,
-        {name: _stage(name, stage, snapshot) for name, (stage, snapshot) in stages.items()},
-    )
-
-
-def _stage(name: str, stage: Mapping[str, Any], snapshot: Mapping[str, Any]) -> Stage:
-    routes: Routes[Mapping[str, Any]] = Routes(slash_matters=True)
-    for route in snapshot.get("Routes", ()):
-        parts = split_key(route["RouteKey"])
-        if parts is None:
-            routes.default = route
-        else:
-            routes.add(*parts, route)
-    return Stage(
-        name,
-        stage,
-        routes,
-        {one["IntegrationId"]: one for one in snapshot.get("Integrations", ())},
-        {one["AuthorizerId"]: one for one in snapshot.get("Authorizers", ())},
-    )
 
 
 async def answer(api: HttpApi, visit: Visit, tools: Tools) -> Response:
@@ -126,7 +59,7 @@ async def answer(api: HttpApi, visit: Visit, tools: Tools) -> Response:
 
 
 async def _answer(api: HttpApi, visit: Visit, tools: Tools) -> Response:
-    found = None if api.disabled else _stage_of(api, visit.path)
+    found = None if api.disabled else stage_of(api, visit.path)
     if found is None:
         return message(404, "Not Found")
     stage, path = found
@@ -142,16 +75,6 @@ async def _answer(api: HttpApi, visit: Visit, tools: Tools) -> Response:
     else:
         response = await _Request(api, stage, match, path, visit, tools).answer()
     return api.cors.dress(response, visit) if api.cors is not None else response
-
-
-def _stage_of(api: HttpApi, path: str) -> tuple[Stage, str] | None:
-    """The stage that a path names, and the rest of it; else ``$default`` and all of it."""
-    first, slash, rest = path[1:].partition("/")
-    stage = api.stages.get(unquote(first))
-    if stage is not None and stage.name != DEFAULT:
-        return stage, f"/{rest}" if slash else "/"
-    stage = api.stages.get(DEFAULT)
-    return (stage, path) if stage is not None else None
 
 
 class _Request:

@@ -22,7 +22,8 @@ from .authorizers import Authorizers, Broken, Forbidden, Unauthorized
 from .http_proxy import forward
 from .integration import BODY_MAX_BYTES, Asking, Failed, FunctionFailed, Functions, TimedOut, answered, function_of
 from .rest_authorization import Gate, check
-from .routes import ANY, Match, Routes
+from .rest_stages import RestApi, Stage, Target, is_binary
+from .routes import ANY, Match
 from .signer import unsigned
 from .throttle import Throttle
 from .usage import Exceeded, Usage
@@ -34,55 +35,6 @@ TIMEOUT_MS = 29_000
 #: As AWS's servers write it where they speak of what is behind the API.
 _FAILED = '{"message": "Internal server error"}'
 _LATE = '{"message": "Endpoint request timed out"}'
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A method of a resource, with their documents."""
-
-    resource: Mapping[str, Any]
-    method: Mapping[str, Any]
-
-
-@dataclass(slots=True)
-class Stage:
-    """A stage with what is deployed to it."""
-
-    name: str
-    document: Mapping[str, Any]
-    routes: Routes[Target]
-    authorizers: Mapping[str, Mapping[str, Any]]
-
-    @property
-    def variables(self) -> Mapping[str, str]:
-        """Stage variables."""
-        found: Mapping[str, str] = self.document.get("variables") or {}
-        return found
-
-    def limits(self, path: str, method: str) -> tuple[float | None, int | None]:
-        """Rate per second and burst of a method: its own settings, or those of all (``*/*``)."""
-        settings = self.document.get("methodSettings") or {}
-        own: Mapping[str, Any] = {}
-        for key, found in settings.items():
-            resource, _, verb = key.rpartition("/")
-            if resource.replace("~1", "/").strip("/") == path.strip("/") and verb in (method, "*"):
-                own = found
-        default = settings.get("*/*") or {}
-        rate = own.get("throttlingRateLimit", default.get("throttlingRateLimit"))
-        burst = own.get("throttlingBurstLimit", default.get("throttlingBurstLimit"))
-        return rate, burst
-
-
-@dataclass(slots=True)
-class RestApi:
-    """An API as it is served: made anew after each change of it."""
-
-    api_id: str
-    disabled: bool
-    binary_media_types: tuple[str, ...]
-    #: Whether API keys come from an authorizer and not in a header.
-    keys_of_authorizer: bool
-    stages: Mapping[str, Stage]
 
 
 @dataclass(slots=True)
@@ -97,30 +49,6 @@ class Tools:
     #: What failed, for people; by API and route the last reason.
     problems: dict[str, str]
     usage: Usage
-
-
-def compiled(api: Mapping[str, Any], stages: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]]) -> RestApi:
-    """An API from its documents.
-
-    Args:
-        stages: Name → stage and its deployment's snapshot.
-    """
-    return RestApi(
-        api["id"],
-        bool(api.get("disableExecuteApiEndpoint")),
-        tuple(api.get("binaryMediaTypes") or ()),
-        api.get("apiKeySource") == "AUTHORIZER",
-        {name: stage_of(name, stage, snapshot) for name, (stage, snapshot) in stages.items()},
-    )
-
-
-def stage_of(name: str, stage: Mapping[str, Any], snapshot: Mapping[str, Any]) -> Stage:
-    """A stage from its documents."""
-    routes: Routes[Target] = Routes(slash_matters=False)
-    for resource in snapshot.get("Resources", ()):
-        for verb, method in (resource.get("resourceMethods") or {}).items():
-            routes.add(verb, resource["path"], Target(resource, method))
-    return Stage(name, stage, routes, {one["id"]: one for one in snapshot.get("Authorizers", ())})
 
 
 def refusal(status: int, text: str | None, error_type: str, *, key: str = "message") -> Response:
@@ -323,13 +251,3 @@ class RestRequest:
     def _base(self) -> str:
         account = self._tools.settings.account
         return f"arn:{account.partition}:execute-api:{account.region}:{account.account_id}:{self._api.api_id}"
-
-
-def is_binary(content_type: str, binary_media_types: tuple[str, ...]) -> bool:
-    """Whether a media type is one of the API's binary ones; ``image/*`` and ``*/*`` stand for several."""
-    media = content_type.partition(";")[0].strip().lower()
-    for wanted in binary_media_types:
-        kind = wanted.lower()
-        if kind in ("*/*", media) or (kind.endswith("/*") and media.startswith(kind[:-1])):
-            return True
-    return False

@@ -16,7 +16,7 @@ from jupyter_lambda.triggers.sites.authorizers import Broken, read_verdict
 from jupyter_lambda.triggers.sites.cors import Cors
 from jupyter_lambda.triggers.sites.iam_policy import NoPolicy, decide
 from jupyter_lambda.triggers.sites.integration import function_of
-from jupyter_lambda.triggers.sites.rest_api import Stage, is_binary
+from jupyter_lambda.triggers.sites.rest_stages import Stage, is_binary
 from jupyter_lambda.triggers.sites.routes import Routes
 from jupyter_lambda.triggers.sites.throttle import Throttle
 from jupyter_lambda.triggers.sites.usage import period_start
