@@ -10,7 +10,7 @@ from typing import Any
 
 from jupyter_lambda.triggers.mappings.context import Context, SourceProblem
 
-from .source import Page, Shard, Start, Stream
+from .source import Page, Shard, Start, Stream, listed_shard, seconds
 
 #: Seconds for which a stream keeps its records.
 RETENTION_S = 24 * 3600.0
@@ -42,7 +42,7 @@ class DynamoDbSource:
         params: dict[str, Any] = {"StreamArn": self._arn}
         while True:
             described = (await self._call("DescribeStream", params))["StreamDescription"]
-            found += [_shard(one) for one in described.get("Shards", ())]
+            found += [listed_shard(one) for one in described.get("Shards", ())]
             last = described.get("LastEvaluatedShardId")
             if not last:
                 return found
@@ -84,7 +84,7 @@ class DynamoDbSource:
 
     def arrived_s(self, raw: dict[str, Any]) -> float:
         """ApproximateCreationDateTime."""
-        return _seconds(raw["dynamodb"].get("ApproximateCreationDateTime", 0.0))
+        return seconds(raw["dynamodb"].get("ApproximateCreationDateTime", 0.0))
 
     def event(self, shard_id: str, raw: dict[str, Any], role: str) -> dict[str, Any]:
         """Source: AWS Lambda Developer Guide, "Using AWS Lambda with Amazon DynamoDB"; recorded events."""
@@ -107,12 +107,6 @@ class DynamoDbSource:
         return await self._cloud.call("dynamodbstreams", operation, params)
 
 
-def _shard(listed: dict[str, Any]) -> Shard:
-    parent = listed.get("ParentShardId")
-    closed = bool(listed.get("SequenceNumberRange", {}).get("EndingSequenceNumber"))
-    return Shard(listed["ShardId"], (parent,) if parent else (), closed)
-
-
 def _plain(value: Any) -> Any:
     """Bytes as base64 and times as seconds, as events have them; members without a value left out."""
     if isinstance(value, (bytes, bytearray)):
@@ -124,7 +118,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple, set, frozenset)):
         return [_plain(one) for one in value]
     return value
-
-
-def _seconds(moment: Any) -> float:
-    return moment.timestamp() if isinstance(moment, datetime) else float(moment)

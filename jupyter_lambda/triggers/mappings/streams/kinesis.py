@@ -10,7 +10,7 @@ from typing import Any
 
 from jupyter_lambda.triggers.mappings.context import Context, SourceProblem
 
-from .source import Page, Shard, Start, Stream
+from .source import Page, Shard, Start, Stream, listed_shard, seconds
 
 #: Seconds before now from which a shard is read to find its tip: clocks may differ by that much.
 _TIP_BACK_S = 60.0
@@ -23,7 +23,7 @@ class KinesisSource:
 
     batch_info = "KinesisBatchInfo"
     page_max = 2_000
-    idle_s = (0.1, 1.0)
+    idle_s = (0.1, 0.5)
 
     def __init__(self, context: Context) -> None:
         self._cloud = context.cloud
@@ -39,7 +39,7 @@ class KinesisSource:
         if summary.get("StreamStatus") == "DELETING":
             raise SourceProblem(f"the stream {self._name} is being deleted")
         created = summary.get("StreamCreationTimestamp")
-        incarnation = f"{_seconds(created):.3f}" if created is not None else ""
+        incarnation = f"{seconds(created):.3f}" if created is not None else ""
         return Stream(incarnation, float(summary.get("RetentionPeriodHours", 24)) * 3600)
 
     async def shards(self) -> list[Shard]:
@@ -48,7 +48,7 @@ class KinesisSource:
         params: dict[str, Any] = {"StreamName": self._name}
         while True:
             answer = await self._call("ListShards", params)
-            found += [_shard(one) for one in answer["Shards"]]
+            found += [listed_shard(one) for one in answer["Shards"]]
             token = answer.get("NextToken")
             if not token:
                 return found
@@ -100,7 +100,7 @@ class KinesisSource:
 
     def arrived_s(self, raw: dict[str, Any]) -> float:
         """ApproximateArrivalTimestamp."""
-        return _seconds(raw.get("ApproximateArrivalTimestamp", 0.0))
+        return seconds(raw.get("ApproximateArrivalTimestamp", 0.0))
 
     def event(self, shard_id: str, raw: dict[str, Any], role: str) -> dict[str, Any]:
         """Source: AWS Lambda Developer Guide, "Using Lambda to process records from Amazon Kinesis Data Streams"."""
@@ -124,16 +124,6 @@ class KinesisSource:
 
     async def _call(self, operation: str, params: dict[str, Any]) -> dict[str, Any]:
         return await self._cloud.call("kinesis", operation, params)
-
-
-def _shard(listed: dict[str, Any]) -> Shard:
-    parents = (listed.get("ParentShardId"), listed.get("AdjacentParentShardId"))
-    closed = bool(listed.get("SequenceNumberRange", {}).get("EndingSequenceNumber"))
-    return Shard(listed["ShardId"], tuple(one for one in parents if one), closed)
-
-
-def _seconds(moment: Any) -> float:
-    return moment.timestamp() if isinstance(moment, datetime) else float(moment)
 
 
 def _date_s(answer: dict[str, Any]) -> float:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal, Protocol
 
 #: Error codes that say: the iterator is too old, ask for a new one.
@@ -111,6 +112,18 @@ class Source(Protocol):
 
     def event(self, shard_id: str, raw: dict[str, Any], role: str) -> dict[str, Any]:
         """A record as the function gets it."""
+
+
+def seconds(moment: Any) -> float:
+    """A time as clients give it, as seconds since the epoch."""
+    return moment.timestamp() if isinstance(moment, datetime) else float(moment)
+
+
+def listed_shard(listed: Mapping[str, Any]) -> Shard:
+    """A shard as both services list it."""
+    parents = (listed.get("ParentShardId"), listed.get("AdjacentParentShardId"))
+    closed = bool(listed.get("SequenceNumberRange", {}).get("EndingSequenceNumber"))
+    return Shard(listed["ShardId"], tuple(one for one in parents if one), closed)
 
 
 def code_of(error: BaseException) -> str:
