@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 #: Seconds for the last answers to reach their callers once all work is done.
 _LAST_WORDS_S = 2.0
 _OWNER_POLL_S = 1.0
+#: In the state directory: the port that was free at the last start.
+_PORT_FILE = "port"
 
 Say = Callable[[str], None]
 
@@ -83,7 +85,7 @@ async def hosted(directory: Path, traits: LambdaEngine, say: Say, *, owner_pid: 
         server = http1.Server(app.handle)
         server.streams = streams
         stack.push_async_callback(server.close, grace_s=_LAST_WORDS_S)
-        url = await _listen(server, traits.port)
+        url = await _listen(server, traits.port, directory / _PORT_FILE)
         store.announce(url)
         if driver.name == "process":
             triggers.folders.endpoint = url
@@ -126,7 +128,12 @@ async def open_driver(choice: str, settings: SandboxSettings, say: Say) -> Drive
     return driver
 
 
-async def _listen(server: http1.Server, port: int) -> str:
+async def _listen(server: http1.Server, port: int, memory: Path) -> str:
+    """Listen; where any free port will do, on the one before if that is still free: addresses of functions last."""
+    if not port and (before := _port_before(memory)):
+        with contextlib.suppress(OSError):
+            host, number = await server.listen_tcp("127.0.0.1", before)
+            return f"http://{host}:{number}"
     try:
         host, number = await server.listen_tcp("127.0.0.1", port)
     except OSError as exc:
@@ -137,7 +144,23 @@ async def _listen(server: http1.Server, port: int) -> str:
         else:
             why = f"the engine can't listen on 127.0.0.1:{port}: {exc.strerror}"
         raise ServiceException(why) from exc
+    if not port:
+        _remember_port(memory, number)
     return f"http://{host}:{number}"
+
+
+def _remember_port(memory: Path, number: int) -> None:
+    with contextlib.suppress(OSError):  # a full disk: the next start takes another one
+        memory.write_text(str(number))
+
+
+def _port_before(memory: Path) -> int:
+    """The port of the engine before; 0 where none is known."""
+    try:
+        number = int(memory.read_text())
+    except (OSError, ValueError):
+        return 0
+    return number if 1024 <= number <= 65535 else 0
 
 
 def _announce(directory: Path, service: LambdaService, url: str, owner_pid: int) -> None:

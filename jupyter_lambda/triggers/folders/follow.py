@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 #: Seconds between looks at the whole folder where nothing was heard: the notices of the operating system can overflow,
 #: and network file systems give none. A large folder is looked at less often: a hundredth of the time goes into it.
 LOOK_EVERY_S, LOOK_SHARE = 20.0, 100
+#: The same where nothing can be heard.
+DEAF_EVERY_S, DEAF_SHARE = 3.0, 20
 #: Seconds between looks while the folder itself is missing or unreadable, or was exchanged.
 RETRY_S = 2.0
 #: Single files that are looked at instead of the whole folder.
@@ -47,6 +49,8 @@ class Follower:
         self.fired = 0
         #: Called when it is known which folders there are to listen to.
         self.on_folders: Callable[[], None] = lambda: None
+        #: Whether nothing can be heard of changes.
+        self.is_deaf: Callable[[], bool] = lambda: False
         self._below: dict[str, int] = {}
         self._wake = asyncio.Event()
         self._names: set[str] = set()
@@ -131,7 +135,8 @@ class Follower:
                 found = await asyncio.to_thread(look, self._folder.path, self._pattern, beside=self._beside())
                 self._note_folders(found)
                 took_s = time.monotonic() - now_s
-                self._look_at_s = time.monotonic() + max(LOOK_EVERY_S, took_s * LOOK_SHARE)
+                every_s, share = (DEAF_EVERY_S, DEAF_SHARE) if self.is_deaf() else (LOOK_EVERY_S, LOOK_SHARE)
+                self._look_at_s = time.monotonic() + max(every_s, took_s * share)
             else:
                 names |= {name for name in self.changes.restless() if name not in names}
                 if not names:

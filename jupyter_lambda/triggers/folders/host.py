@@ -214,6 +214,7 @@ class Folders:
     def _follow(self, folder: Folder, follower: Follower) -> _Watched:
         one = self._watched[folder.folder_id] = _Watched(folder, follower)
         follower.on_folders = self._listen
+        follower.is_deaf = lambda: bool(self._watching.trouble)
         one.task = asyncio.get_running_loop().create_task(follower.run(), name=f"folder {folder.path}")
         return one
 

@@ -69,8 +69,10 @@ class Watching:
         try:
             notify = RustNotify(paths, False, False, 0, False, True)
         except Exception as exc:  # noqa: BLE001 - inotify's limits, a folder that has just gone: it's own error type
-            self.trouble = f"changes are found by looking every few seconds: {exc}"
-            log.warning("folders: %s", self.trouble)
+            trouble = f"changes are found by looking every few seconds: {exc}"
+            if trouble != self.trouble:
+                log.warning("folders: %s", trouble)
+            self.trouble, self._paths = trouble, {}
             return
         self.trouble = ""
         self._stop = threading.Event()

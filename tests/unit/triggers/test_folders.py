@@ -344,7 +344,7 @@ async def test_without_notices_changes_are_found_by_looking(state_dir, inbox, mo
         self.trouble = "changes are found by looking every few seconds: no watches are left"
 
     monkeypatch.setattr(Watching, "_begin", deaf)
-    monkeypatch.setattr(follow, "LOOK_EVERY_S", 0.1)
+    monkeypatch.setattr(follow, "DEAF_EVERY_S", 0.1)
     async with Engine(state_dir) as engine:
         await engine.folders.put("f", str(inbox), "*", settle_s=0.0)
         (inbox / "a").write_text("1")
