@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -62,6 +63,16 @@ class Run:
         return asdict(self)
 
 
+@dataclass(frozen=True, slots=True)
+class _Left:
+    """What one run left behind, as far as it is needed to tell of it."""
+
+    begun: Begun
+    parameters: Mapping[str, Any] | None
+    result: Mapping[str, Any]
+    files: Mapping[str, int]
+
+
 class RunBook:
     """All runs of one engine's notebook jobs."""
 
@@ -117,12 +128,12 @@ class RunBook:
         running = {
             str(one["request_id"]): one for one in self._service.running() if one["function_name"] == job.function_name
         }
-        begun = self._runs.of(job.function_name)
-        records_of = [next((record for record in records if _is_of(record, one)), None) for one in begun]
-        found = [self._run(job, one, record, running) for one, record in zip(begun, records_of, strict=True)]
+        left = await asyncio.to_thread(self._left, job)
+        records_of = [next((record for record in records if _is_of(record, one.begun)), None) for one in left]
+        found = [self._run(job, one, record, running) for one, record in zip(left, records_of, strict=True)]
         told = {id(record) for record in records_of}
         # Records whose files have gone with older runs tell nothing more.
-        since_s = begun[-1].started_s if len(begun) >= job.runs_kept else 0.0
+        since_s = left[-1].begun.started_s if len(left) >= job.runs_kept else 0.0
         found += [_of_record(job, one) for one in records if id(one) not in told and one.received_s >= since_s]
         shown = {run.request_id for run in found if run.status == "running"}
         found += [_waiting(job, one, self._service.clock()) for key, one in running.items() if key not in shown]
@@ -171,23 +182,35 @@ class RunBook:
         Raises:
             ResourceNotFoundException: The run has none of that name.
         """
-        begun = self._runs.find(run_id)
-        data = self._runs.read(begun, name) if begun is not None else None
+        data = await asyncio.to_thread(self._read, run_id, name)
         if data is None and name == "log.txt":
             run = await self.get(run_id)
             logs = self._service.store.logs
             await logs.flush()
-            lines = logs.read(run.function_name, request_id=run.request_id, limit=10_000)
+            lines = await asyncio.to_thread(logs.read, run.function_name, request_id=run.request_id, limit=10_000)
             data = "".join(f"{line.message.rstrip()}\n" for line in lines).encode()
         if data is None:
             raise ResourceNotFoundException(f"The run {run_id[:64]} has no {name[:64]}.")
         return data
 
+    def _read(self, run_id: str, name: str) -> bytes | None:
+        begun = self._runs.find(run_id)
+        return self._runs.read(begun, name) if begun is not None else None
+
     # --- one run
 
+    def _left(self, job: Job) -> list[_Left]:
+        """What a job's runs left, the newest first (in a thread: some files for each)."""
+        read = self._runs.read_json
+        return [
+            _Left(one, read(one, "parameters.json"), read(one, "result.json") or {}, self._runs.files(one))
+            for one in self._runs.of(job.function_name)
+        ]
+
     def _run(
-        self, job: Job, begun: Begun, record: InvocationRecord | None, running: Mapping[str, Mapping[str, object]]
+        self, job: Job, left: _Left, record: InvocationRecord | None, running: Mapping[str, Mapping[str, object]]
     ) -> Run:
+        begun, said = left.begun, left.result
         run = Run(
             begun.run_id,
             begun.request_id,
@@ -198,14 +221,13 @@ class RunBook:
             begun.source,
             begun.started_s,
             None,
-            parameters=self._runs.read_json(begun, "parameters.json"),
-            files=self._runs.files(begun),
+            parameters=left.parameters,
+            files=left.files,
         )
         here = begun.epoch == self._service.store.epoch
         if record is None and here and begun.request_id in running and self._is_open(begun):
             run.status = "running"
             return run
-        said = self._runs.read_json(begun, "result.json") or {}
         if record is not None:
             run.status, run.reason = _judge(record, said)
             run.ended_s = (record.started_s or record.received_s) + record.run_ms / 1000
