@@ -170,6 +170,7 @@ def _in_order(found: list[str], expected: dict[str, list[int]]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_nothing_is_lost_and_groups_keep_their_order_through_twenty_kills(outside: Outside) -> None:  # noqa: F811
     outside.start()
     sqs, s3 = outside.client("sqs"), outside.client("s3")

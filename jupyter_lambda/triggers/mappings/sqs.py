@@ -31,8 +31,10 @@ log = logging.getLogger(__name__)
 
 #: Collectors at once, of a standard queue; groups of a FIFO queue are kept apart by one.
 COLLECTORS_MAX = 4
-#: Seconds between two looks at the queue's attributes, and between polls of a FIFO queue some of whose groups are busy.
-ATTRIBUTES_EVERY_S, BUSY_POLL_S = 30.0, 0.3
+#: Seconds between two looks at the queue's attributes.
+ATTRIBUTES_EVERY_S = 30.0
+#: Seconds between polls that don't wait: of a FIFO queue some of whose groups are busy, or of one that is at rest.
+BUSY_POLL_S, RESTING_POLL_S = 0.3, 0.5
 #: Seconds of a window that are not worth another poll.
 WINDOW_END_S = 0.01
 #: Seconds between attempts to tell the queue what has become of a batch, and how many there are.
@@ -196,11 +198,14 @@ class SqsPoller:
     async def _poll(self, count: int, left_s: float | None) -> list[dict[str, Any]]:
         """One ReceiveMessage."""
         wait_s = self._queue.wait_s if left_s is None else min(self._queue.wait_s, int(left_s))
-        if self._groups.busy:
-            wait_s = 0  # some servers spin while they wait for a group that is busy
+        if self._attributes.fifo and (self._groups.busy or not is_aws(self._context.cloud)):
+            # moto spins while it waits for a group that is busy, and decides which are when a poll begins: the poll of
+            # an engine that was killed meanwhile could take a message from between two others.
+            wait_s = 0
         received = await self._queue.receive_until(self._context.stopping, count, wait_s)
         if not received and wait_s == 0:
-            await self._wait_freed(BUSY_POLL_S if left_s is None else min(BUSY_POLL_S, max(0.0, left_s)))
+            pause_s = BUSY_POLL_S if self._groups.busy else RESTING_POLL_S
+            await self._wait_freed(pause_s if left_s is None else min(pause_s, max(0.0, left_s)))
         return received
 
     async def _sift(self, received: Sequence[dict[str, Any]]) -> list[Message]:
