@@ -104,7 +104,9 @@ def settle(connection: Connection, timeout_s: float) -> None:
 def test_sigkill_loses_and_doubles_no_tick(tmp_path, engines, record_property):
     periods_s = {f"s{n}": 1 + n % 3 for n in range(12)}
     notes = tmp_path / "notes"
-    engine = Engine(tmp_path / "state", "process")
+    # However slow the machine is, no tick may be left out.
+    every = ("--LambdaEngine.missed_ticks=all", "--LambdaEngine.missed_ticks_max=10000")
+    engine = Engine(tmp_path / "state", "process", *every)
     engine.program = ("-c", SECONDS)
     engines.append(engine)
     connection = engine.start()
