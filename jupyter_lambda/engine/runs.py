@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,6 +21,8 @@ SCHEDULED = ("schedule:", "rule:")
 #: Seconds by which a record's times may differ from those of the run's files: both are this engine's clock, but a run
 #: begins only when its first artefact has come.
 _SLACK_S = 1.0
+#: Seconds that the record of a run that has ended may take to its place in the ledger.
+GRACE_S = 3.0
 _REASONS = {
     "timeout": "its time was over",
     "oom": "it ran out of memory",
@@ -82,6 +84,8 @@ class RunBook:
         self._ledger = service.store.ledger
         #: The open run of each request that runs here now, by request id.
         self._open: dict[str, Begun] = {}
+        #: When each of them was last seen running.
+        self._seen: dict[str, float] = {}
         service.store.disk.busy = self._busy
 
     # --- for sandboxes
@@ -111,8 +115,10 @@ class RunBook:
             raise ResourceNotFoundException(f"{function_name} is no notebook job; %lambda notebook makes one.")
         busy = self._busy()
         self._open = {key: run for key, run in self._open.items() if key in busy}
+        self._seen = {key: seen_s for key, seen_s in self._seen.items() if key in busy}
         begun = Begun(request_id, request_id, function_name, source, self._service.clock(), self._service.store.epoch)
         run = self._open[request_id] = await self._runs.begin(begun)
+        self._see([request_id])
         await self._runs.keep(job, busy)
         return run
 
@@ -123,12 +129,14 @@ class RunBook:
 
     async def of(self, job: Job, limit: int) -> list[Run]:
         """A job's runs, the newest first: those with files, and those that failed before they had any."""
+        left = await asyncio.to_thread(self._left, job)
         await self._ledger.flush()
+        # From here on nothing else runs: a run that had begun runs still, or has its record (but see ``_goes_on``).
         records = self._ledger.recent(job.function_name, limit=limit + job.runs_kept)
         running = {
             str(one["request_id"]): one for one in self._service.running() if one["function_name"] == job.function_name
         }
-        left = await asyncio.to_thread(self._left, job)
+        self._see(running)
         records_of = [next((record for record in records if _is_of(record, one.begun)), None) for one in left]
         found = [self._run(job, one, record, running) for one, record in zip(left, records_of, strict=True)]
         told = {id(record) for record in records_of}
@@ -225,7 +233,7 @@ class RunBook:
             files=left.files,
         )
         here = begun.epoch == self._service.store.epoch
-        if record is None and here and begun.request_id in running and self._is_open(begun):
+        if record is None and here and self._goes_on(begun) and (begun.request_id in running or not said):
             run.status = "running"
             return run
         if record is not None:
@@ -243,9 +251,21 @@ class RunBook:
             run.ended_s = begun.started_s if here else max(begun.started_s, self._service.started_s)
         return run
 
-    def _is_open(self, begun: Begun) -> bool:
+    def _see(self, request_ids: Iterable[str]) -> None:
+        now_s = self._service.clock()
+        for request_id in request_ids:
+            if request_id in self._open:
+                self._seen[request_id] = now_s
+
+    def _goes_on(self, begun: Begun) -> bool:
+        """Whether a run of this engine without a record goes on.
+
+        It may have ended a moment ago: its record is on its way to the disk, together with the end of its event.
+        """
         opened = self._open.get(begun.request_id)
-        return opened is not None and opened.run_id == begun.run_id
+        if opened is None or opened.run_id != begun.run_id:
+            return False
+        return self._service.clock() - self._seen.get(begun.request_id, 0.0) < GRACE_S
 
 
 def _is_of(record: InvocationRecord, begun: Begun) -> bool:

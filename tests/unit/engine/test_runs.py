@@ -123,6 +123,27 @@ async def test_a_run_that_was_killed_keeps_what_there_is(engine, book, status, r
     assert (run.status, run.reason, run.files["notebook.ipynb"]) == ("failed", reason, 4)
 
 
+async def test_a_run_is_no_failure_while_its_record_is_on_its_way(engine, book):
+    engine.begin()
+    await leave(book, "parameters.json")
+    engine.now_s += 60.0
+    assert (await book.get(ID)).status == "running"
+    engine.invocations = []
+    engine.now_s += 2.0
+    assert (await book.get(ID)).status == "running"
+    engine.now_s += 2.0
+    assert (await book.get(ID)).reason.startswith("it was cut off half-way")
+
+
+async def test_a_run_goes_on_until_all_it_made_has_come(engine, book):
+    engine.begin()
+    await leave(book, "parameters.json")
+    await leave(book, "result.json", b'{"status": "success", "seconds": 1.5}')
+    assert (await book.get(ID)).status == "running"
+    engine.invocations = []
+    assert ((await book.get(ID)).status, (await book.get(ID)).ended_s) == ("success", 1_001.5)
+
+
 async def test_one_that_could_not_start_is_a_run_too(engine, book):
     engine.end("init_error", run_ms=0.0)
     (run,) = await book.failed(0.0)
