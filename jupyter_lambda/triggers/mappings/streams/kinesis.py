@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 import time
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -58,8 +59,8 @@ class KinesisSource:
         """By GetShardIterator."""
         params: dict[str, Any] = {"StreamName": self._name, "ShardId": shard_id, "ShardIteratorType": start.at}
         if start.at == "AT_TIMESTAMP":
-            # Whole seconds go over the wire: never a later one than was meant.
-            params["Timestamp"] = datetime.fromtimestamp(int(start.timestamp_s), UTC)
+            # The service's times are of milliseconds: never a later one than was meant.
+            params["Timestamp"] = datetime.fromtimestamp(math.floor(start.timestamp_s * 1000) / 1000, UTC)
         elif start.at == "AFTER_SEQUENCE_NUMBER":
             params["StartingSequenceNumber"] = start.sequence
         answer = await self._call("GetShardIterator", params)
