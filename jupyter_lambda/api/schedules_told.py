@@ -24,8 +24,22 @@ def schedules(service: LambdaService, triggers: Triggers, function: str | None, 
         function: Only those that invoke this function, by its bare name.
         count: Fire times to tell of each.
     """
-    told = [_told(service, triggers, timer, count) for timer in service.store.timers.all()]
+    timers = service.store.timers.all() if function is None else _timers_of(service, triggers, function)
+    told = [_told(service, triggers, timer, count) for timer in timers]
     return {"schedules": [one for one in told if one and (function is None or function in one["functions"])]}
+
+
+def _timers_of(service: LambdaService, triggers: Triggers, function: str) -> list[Timer]:
+    """Those of one function, found by the schedules' targets; rules are few."""
+    store = service.store
+    found = [
+        store.timers.get("schedule", one.group, one.name)
+        for one in store.schedules.of_target(service.account.function_arn(function))
+    ]
+    for bus in triggers.schedules.rules.rows.buses():
+        rules = triggers.schedules.rules.rows.rules(bus).values()
+        found += [store.timers.get("rule", bus, rule.name) for rule in rules if rule.schedule]
+    return sorted((timer for timer in found if timer), key=lambda timer: (timer.due_s is None, timer.due_s or 0.0))
 
 
 def _told(service: LambdaService, triggers: Triggers, timer: Timer, count: int) -> dict[str, Any] | None:

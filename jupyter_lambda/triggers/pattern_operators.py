@@ -77,9 +77,9 @@ def single(node: Node, missing: str) -> tuple[str, Node]:
     return str(name), argument
 
 
-def _string(node: Node, complaint: str) -> str:
+def _string(node: Node, complaint: str, *, twice: bool = False) -> str:
     if node.kind != "text":
-        raise Mistake(complaint, node.at)
+        raise Mistake(complaint, node.at, twice=twice)
     return str(node.value)
 
 
@@ -245,7 +245,7 @@ def _anything_but(argument: Node) -> Test:
         raise Mistake("Value of anything-but must be an array or single string/number value.", argument.at)
     for item in items:
         if item.kind not in ("text", "number"):
-            raise Mistake("Inside anything but list, start|null|boolean is not supported.", item.at)
+            raise Mistake("Inside anything but list, start|null|boolean is not supported.", item.at, twice=True)
     if len({item.kind for item in items}) != 1:
         raise Mistake(
             "Inside anything but list, either all values are number or string, mixed type is not supported",
@@ -273,7 +273,7 @@ def _anything_but_operator(argument: Node) -> Test:
     if not items:
         raise Mistake("Empty arrays are not allowed", inner.end)
     for item in items:
-        if not _string(item, _BUT_COMPLAINTS[name]) and name in ("prefix", "suffix"):
+        if not _string(item, _BUT_COMPLAINTS[name], twice=inner.kind == "list") and name in ("prefix", "suffix"):
             raise Mistake("Null prefix/suffix not allowed", item.at)
     return _none_of([operator(Node("object", [(name, item)], item.at, item.end)) for item in items])
 

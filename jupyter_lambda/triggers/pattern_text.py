@@ -25,12 +25,19 @@ _WORD = re.compile(r"[A-Za-z0-9_$.-]*")
 
 
 class Mistake(Exception):
-    """Something is wrong at a place of the text; for some mistakes AWS names none."""
+    """Something is wrong at a place of the text; for some mistakes AWS names none, for others it says it twice."""
 
-    def __init__(self, why: str, at: int | None) -> None:
+    def __init__(self, why: str, at: int | None, *, twice: bool = False) -> None:
         super().__init__(why)
         self.why = why
         self.at = at
+        self.twice = twice
+
+    def told(self, text: str) -> str:
+        """What is wrong, and where in the text."""
+        if self.at is None:
+            return self.why
+        return self.why + f"\n at {place(text, self.at)}" * (2 if self.twice else 1)
 
 
 @dataclass(slots=True)

@@ -67,8 +67,7 @@ class EventPattern:
         try:
             return cls(text, _root(pattern_text.parse(text)))
         except Mistake as mistake:
-            where = "" if mistake.at is None else f"\n at {pattern_text.place(text, mistake.at)}"
-            raise InvalidEventPatternException(f"Event pattern is not valid. Reason: {mistake.why}{where}") from None
+            raise InvalidEventPatternException(f"Event pattern is not valid. Reason: {mistake.told(text)}") from None
 
     def matches(self, event: Mapping[str, Any]) -> bool:
         """Whether an event (JSON values) is of this pattern."""

@@ -243,6 +243,32 @@ def test_the_place_is_told_as_aws_tells_it(pattern, why, column):
 
 
 @pytest.mark.parametrize(
+    ("pattern", "why", "column"),
+    [
+        (
+            '{"detail": {"state": [{"anything-but": {"equals-ignore-case": [123, 456]}}]}}',
+            "Inside anything-but/equals-ignore-case list, number|start|null|boolean is not supported.",
+            67,
+        ),
+        (
+            '{"detail": {"state": [{"anything-but": {"wildcard": [123, "*/dir/*"]}}]}}',
+            "wildcard match pattern must be a string",
+            57,
+        ),
+        (
+            '{"detail": {"FileName": [{"anything-but": {"suffix": [123, ".txt"]}}]}}',
+            "prefix/suffix match pattern must be a string",
+            58,
+        ),
+    ],
+)
+def test_of_lists_aws_tells_the_place_twice(pattern, why, column):
+    """Recorded answers of AWS."""
+    place = f'\n at [Source: (String)"{pattern}"; line: 1, column: {column}]'
+    assert reason(pattern) == why + 2 * place
+
+
+@pytest.mark.parametrize(
     ("cidr", "why"),
     [
         ("bad-filter", "Malformed CIDR, one '/' required"),
