@@ -55,6 +55,7 @@ class Follower:
         self._wake = asyncio.Event()
         self._names: set[str] = set()
         self._look_at_s = 0.0
+        self._look_wanted = False
         self._identity: tuple[int, int] | None = None
 
     def change(self, folder: Folder) -> None:
@@ -86,8 +87,8 @@ class Follower:
             self._wake.set()
 
     def look_soon(self) -> None:
-        """Look at the whole folder."""
-        self._look_at_s = 0.0
+        """Look at the whole folder; what is being looked at just now may have been passed already."""
+        self._look_wanted = True
         self._wake.set()
 
     async def run(self) -> None:
@@ -129,7 +130,8 @@ class Follower:
         """Look at what was heard of, or at all; False when the folder can't be read."""
         names, self._names = self._names, set()
         now_s = time.monotonic()
-        whole = now_s >= self._look_at_s or not self._is_same()
+        whole = self._look_wanted or now_s >= self._look_at_s or not self._is_same()
+        self._look_wanted = False
         try:
             if whole:
                 found = await asyncio.to_thread(look, self._folder.path, self._pattern, beside=self._beside())

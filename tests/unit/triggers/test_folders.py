@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -335,6 +336,30 @@ async def test_changes_wait_for_a_function_that_is_gone(state_dir, inbox, monkey
         assert engine.store.events.depth()["waiting"] == 0
         engine.service.functions.add("f")
         assert await engine.told(1) == [("created", "a")]
+
+
+async def test_what_is_heard_while_the_folder_is_looked_at_counts(state_dir, inbox, monkeypatch):
+    looking, go_on = threading.Event(), threading.Event()
+
+    def slowly(*args: Any, **options: Any) -> Look:
+        found = look(*args, **options)
+        looking.set()
+        go_on.wait(5)
+        return found
+
+    async with Engine(state_dir) as engine:
+        await engine.folders.put("f", str(inbox), "**/*", settle_s=0.0)
+        await engine.quiet()
+        monkeypatch.setattr(follow, "look", slowly)
+        (follower,) = (one.follower for one in engine.folders._watched.values())
+        follower.look_soon()
+        await asyncio.to_thread(looking.wait, 5)
+        (inbox / "x").mkdir()
+        (inbox / "x" / "a").write_text("1")
+        follower.look_soon()  # as the notice of the new folder does
+        go_on.set()
+        async with asyncio.timeout(5):
+            assert await engine.told(1) == [("created", "x/a")]
 
 
 async def test_without_notices_changes_are_found_by_looking(state_dir, inbox, monkeypatch):
