@@ -1,8 +1,9 @@
 """Runs inside the embedded cloud's process: one of the servers, on a Unix socket, for as long as the engine lives.
 
-``python -m jupyter_lambda.triggers.cloud.child ministack SOCKET``, its settings in environment variables of the
-server's own, its standard input a pipe from the engine: when that ends, however the engine ended, so does the
-server, and it saves first what it can. Nothing listens on a port, so nobody reaches the server but through the engine.
+``python -m jupyter_lambda.triggers.cloud.child ministack SOCKET`` in the folder of its data: its settings are environment
+variables of the server's own, its standard input is a pipe from the engine. When that ends, however the engine ended, so
+does the server, and it saves first what it can. Nothing listens on a port, so nobody reaches the server but through the
+engine.
 """
 
 from __future__ import annotations
@@ -153,9 +154,10 @@ def main() -> None:
     """Serve until the engine has gone. The server of an engine that was killed may still be saving: wait for it."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
     name, socket_path = sys.argv[1:3]
-    with Path(f"{socket_path}.lock").open("a") as lock:
+    with Path("lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        Path(socket_path).unlink(missing_ok=True)
+        for left in Path().glob("*.sock"):
+            left.unlink(missing_ok=True)
         SERVERS[name](socket_path)
 
 

@@ -7,6 +7,7 @@ import contextlib
 import importlib.util
 import logging
 import os
+import secrets
 import sys
 import time
 from collections.abc import Mapping
@@ -35,7 +36,6 @@ _CONNECT_MAX_S = 10.0
 _STOP_MAX_S = 20.0
 #: Bytes of the log after which it is set aside at the next start.
 _LOG_MAX_BYTES = 8 * 1024 * 1024
-_SOCKET = "cloud.sock"
 
 
 def installed(name: str = "auto") -> str | None:
@@ -63,6 +63,8 @@ class Embedded:
         self.directory, self.server = directory, server
         self._account = account
         self._running: _Running | None = None
+        #: Another one for each start: the server of an engine that was killed answers at its own while it saves.
+        self._socket = ""
         self._ready = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
         self._stopping = False
@@ -174,10 +176,11 @@ class Embedded:
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self.log_path.exists() and self.log_path.stat().st_size > _LOG_MAX_BYTES:
             self.log_path.replace(self.log_path.with_suffix(".log.1"))
+        self._socket = f"{secrets.token_hex(4)}.sock"
         with self.log_path.open("ab") as output:
             # The pipe is how it learns that the engine is gone, whatever ended it.
             return await asyncio.create_subprocess_exec(
-                sys.executable, "-P", "-m", "jupyter_lambda.triggers.cloud.child", self.server, _SOCKET,
+                sys.executable, "-P", "-m", "jupyter_lambda.triggers.cloud.child", self.server, self._socket,
                 stdin=asyncio.subprocess.PIPE, stdout=output, stderr=output, cwd=self.directory,
                 env=environment(self.directory, self._account), start_new_session=True,
             )  # fmt: skip
@@ -196,7 +199,7 @@ class Embedded:
         until_s = loop.time() + _CONNECT_MAX_S
         while True:
             try:
-                with short_path(self.directory / _SOCKET) as path:
+                with short_path(self.directory / self._socket) as path:
                     return await loop.create_unix_connection(protocol, str(path))
             except BlockingIOError:  # as many wait to be accepted as the server allows
                 if loop.time() > until_s:
