@@ -1,9 +1,9 @@
 """Runs inside the embedded cloud's process: one of the servers, on a Unix socket, for as long as the engine lives.
 
-``python -m jupyter_lambda.triggers.cloud.child ministack SOCKET`` in the folder of its data: its settings are environment
-variables of the server's own, its standard input is a pipe from the engine. When that ends, however the engine ended, so
-does the server, and it saves first what it can. Nothing listens on a port, so nobody reaches the server but through the
-engine.
+``python -m jupyter_lambda.triggers.cloud.child ministack SOCKET`` in the folder of its data: its settings are
+environment variables of the server's own, its standard input is a pipe from the engine. When that ends, however the
+engine ended, so does the server, and it saves first what it can. Nothing listens on a port, so nobody reaches the
+server but through the engine.
 """
 
 from __future__ import annotations
