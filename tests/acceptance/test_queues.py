@@ -197,7 +197,7 @@ def test_nothing_is_lost_and_groups_keep_their_order_through_twenty_kills(outsid
     )
     for name in ("plain", "ordered.fifo"):
         outside.map(f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}", "recorder", BatchSize=5)
-    total, groups, objects = 400, 5, 60
+    total, groups, objects = 250, 5, 50
     sending = threading.Thread(target=_send, args=(sqs, s3, plain, fifo, total, groups, objects))
     sending.start()
     draw = random.Random(7)
