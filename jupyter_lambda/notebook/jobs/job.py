@@ -86,7 +86,8 @@ def notebook(shell: Any, arguments: argparse.Namespace) -> Any:
         MaximumRetryAttempts=arguments.retries,
         DestinationConfig={"OnFailure": {"Destination": told}} if told else {},
     )
-    engine.admin.put_job(name, notebook=source.name, kept=arguments.keep)
+    with one_line():
+        engine.admin.put_job(name, notebook=source.name, kept=arguments.keep)
     times, notes = _make(engine, name, schedules)
     state = f"updated: {', '.join(result.changes)}" if result.changes else result.action
     facts = [

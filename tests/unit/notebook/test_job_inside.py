@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from typing import Any
 
 import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from jupyter_lambda.notebook.jobs.inside import upload
 from jupyter_lambda.notebook.jobs.inside.parameters import inject, literal, source
+from jupyter_lambda.notebook.jobs.inside.report import page
 from jupyter_lambda.notebook.jobs.inside.upload import UploadError, Uploads
 
 
@@ -83,3 +85,23 @@ def test_what_the_engine_refuses_is_said(uploads: Uploads, recorded_engine: Any)
     recorded_engine.answer = (500, {}, [b"?"])
     with pytest.raises(UploadError, match="HTTP 500"):
         uploads.put("report.html", b"x")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_page_shows_the_code_or_not() -> None:
+    cell = new_code_cell("print(6 * 7)", execution_count=1, outputs=[new_output("stream", text="forty-two")])
+    notebook = new_notebook(cells=[new_markdown_cell("# A report"), cell])
+    whole, why_not = page(notebook, "report")
+    assert why_not == ""
+    assert all(text in str(whole) for text in ("A report", "forty-two", "print"))
+    short, _ = page(notebook, "report", code=False)
+    assert "forty-two" in str(short)
+    assert 'class="mi"' not in str(short)  # a number of Python's
+    assert 'class="mi"' in str(whole)
+
+
+def test_where_there_is_no_nbconvert_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "nbconvert", None)
+    found, why_not = page(new_notebook(cells=[]), "report")
+    assert found is None
+    assert why_not.startswith("no HTML: this Python has no nbconvert")
