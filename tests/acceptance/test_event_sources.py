@@ -1,0 +1,93 @@
+"""One word each for the services of the embedded cloud, with both of its servers: what is sent fires the function."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+
+from jupyter_lambda.client import Admin, aws, lambda_client
+from jupyter_lambda.eventsources import acts
+from jupyter_lambda.eventsources.errors import TriggerError
+from jupyter_lambda.eventsources.place import Place
+
+from .engine import ROLE, RUNTIME, Engine, package
+
+SOURCE = "import json\ndef handler(event, context):\n    print('GOT', json.dumps(event))\n"
+TOPIC = "arn:aws:sns:us-east-1:000000000000:news"
+KEY = {
+    "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
+    "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
+}
+#: Word → what must be there, what is sent, and what the function must see of it.
+CASES = {
+    "s3:photos/in/*.txt": (
+        lambda a: a("s3").create_bucket(Bucket="photos"),
+        lambda a: a("s3").put_object(Bucket="photos", Key="in/a b.txt", Body=b"x"),
+        lambda record: record["s3"]["bucket"]["name"] == "photos" and record["s3"]["object"]["key"] == "in/a+b.txt",
+    ),
+    "table:orders": (
+        lambda a: a("dynamodb").create_table(TableName="orders", BillingMode="PAY_PER_REQUEST", **KEY),
+        lambda a: a("dynamodb").put_item(TableName="orders", Item={"id": {"S": "1"}}),
+        lambda record: record["dynamodb"]["NewImage"] == {"id": {"S": "1"}},
+    ),
+    "stream:clicks": (
+        lambda a: a("kinesis").create_stream(StreamName="clicks", ShardCount=1),
+        lambda a: a("kinesis").put_record(StreamName="clicks", Data=b"x", PartitionKey="1"),
+        lambda record: record["kinesis"]["data"] == "eA==",
+    ),
+    "queue:jobs?batch=2": (
+        lambda a: a("sqs").create_queue(QueueName="jobs"),
+        lambda a: a("sqs").send_message(
+            QueueUrl=a("sqs").get_queue_url(QueueName="jobs")["QueueUrl"], MessageBody="hello"
+        ),
+        lambda record: record["body"] == "hello",
+    ),
+    "topic:news": (
+        lambda a: a("sns").create_topic(Name="news"),
+        lambda a: a("sns").publish(TopicArn=TOPIC, Message="hello"),
+        lambda record: record["Sns"]["Message"] == "hello",
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=["ministack", "moto"])
+def cloud(request, tmp_path_factory):
+    """An engine with an embedded cloud; functions are processes."""
+    folder = tmp_path_factory.mktemp(request.param)
+    engine = Engine(folder / "state", "process", f"--LambdaEngine.cloud_server={request.param}")
+    connection = engine.start()
+    yield connection
+    assert engine.stop() == 0, engine.output[-3000:]
+
+
+@pytest.mark.parametrize("word", CASES)
+def test_what_is_sent_fires_the_function(cloud, word):
+    create, send, sees = CASES[word]
+    kind = word.partition(":")[0]
+    clients: dict = {}
+
+    def client(service):
+        return clients.setdefault(service, aws(service, cloud))
+
+    place, admin = Place.of_connection(cloud), Admin(cloud)
+    lambda_client(cloud).create_function(
+        FunctionName=kind, Role=ROLE, Runtime=RUNTIME, Handler="app.handler", Code={"ZipFile": package(SOURCE)}
+    )
+    with pytest.raises(TriggerError, match=r"there is no .* here; make it: jupyter_lambda.aws\("):
+        acts.add(place, kind, word)
+    create(client)
+    assert acts.add(place, kind, word).action == "made"
+    assert acts.add(place, kind, word).action == "unchanged"
+    (one,) = acts.listed(place, place.function(kind)).triggers
+    assert (one.word, one.state) == (word, "on")
+    send(client)
+    until_s = time.monotonic() + 60
+    while not (lines := admin.logs(kind, pattern="GOT")) and time.monotonic() < until_s:
+        time.sleep(0.1)
+    records = [record for line in lines for record in json.loads(line["message"].partition("GOT ")[2])["Records"]]
+    assert [sees(record) for record in records] == [True], records
+    removed, problems = acts.remove_all(place, place.function(kind))
+    assert ([source.word for source in removed], problems) == ([word], [])
+    assert acts.listed(place, place.function(kind)) == acts.Listed(())
