@@ -166,6 +166,26 @@ def test_destinations_and_dead_letter_queues(cloud: Cloud) -> None:  # noqa: F81
     assert attributes == {"ErrorCode": "200", "ErrorMessage": "no good"}
 
 
+def test_an_event_bus_is_a_destination(cloud: Cloud) -> None:  # noqa: F811
+    """The record is an event of the source "lambda"; a rule takes it to a queue."""
+    bus = "arn:aws:events:us-east-1:000000000000:event-bus/default"
+    events, functions, sqs = (cloud.client(name) for name in ("events", "lambda", "sqs"))
+    queue = sqs.create_queue(QueueName="from-the-bus")["QueueUrl"]
+    pattern = {"source": ["lambda"], "detail": {"requestContext": {"condition": ["Success"]}}}
+    events.put_rule(Name="results", EventPattern=json.dumps(pattern))
+    events.put_targets(Rule="results", Targets=[{"Id": "q", "Arn": "arn:aws:sqs:us-east-1:000000000000:from-the-bus"}])
+    cloud.deploy("to-bus", "def handler(event, context): return event\n")
+    functions.put_function_event_invoke_config(
+        FunctionName="to-bus", DestinationConfig={"OnSuccess": {"Destination": bus}}
+    )
+    functions.invoke(FunctionName="to-bus", InvocationType="Event", Payload=b'{"n": 3}')
+    [told] = cloud.until(lambda: sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=5).get("Messages"))
+    event = json.loads(told["Body"])
+    assert event["detail-type"] == "Lambda Function Invocation Result - Success"
+    assert event["detail"]["responsePayload"] == {"n": 3}
+    assert event["resources"][0] == bus
+
+
 def test_a_destination_that_comes_late_gets_its_record(cloud: Cloud) -> None:  # noqa: F811
     functions = cloud.client("lambda")
     cloud.deploy("early", "def handler(event, context): return event\n")
@@ -216,6 +236,8 @@ def test_code_comes_from_a_bucket(cloud: Cloud) -> None:  # noqa: F811
     assert functions.invoke(FunctionName="from-s3")["Payload"].read() == b"1"
     functions.update_function_code(FunctionName="from-s3", S3Bucket="packages", S3Key="v2.zip")
     assert functions.invoke(FunctionName="from-s3")["Payload"].read() == b"2"
+    layer = functions.publish_layer_version(LayerName="l", Content={"S3Bucket": "packages", "S3Key": "v1.zip"})
+    assert layer["Content"]["CodeSize"] == len(package("def handler(event, context): return 1\n"))
     with pytest.raises(functions.exceptions.InvalidParameterValueException, match="S3 Error Code: NoSuchKey"):
         functions.update_function_code(FunctionName="from-s3", S3Bucket="packages", S3Key="v3.zip")
 

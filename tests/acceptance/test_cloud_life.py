@@ -142,6 +142,17 @@ def test_a_function_finishes_its_work_with_the_cloud_while_the_engine_stops(tmp_
     assert cloud.stop() == 0
 
 
+def test_where_there_is_no_cloud_each_service_says_so_in_its_own_way(tmp_path: Path) -> None:
+    cloud = Cloud(tmp_path, "auto", home="none")
+    for name, operation in (("s3", "list_buckets"), ("sqs", "list_queues"), ("sns", "list_topics")):
+        client = cloud.client(name)
+        with pytest.raises(client.exceptions.ClientError, match="this engine has no cloud") as caught:
+            getattr(client, operation)()
+        assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 503
+    assert status(cloud)["home"] == "none"
+    assert cloud.stop() == 0
+
+
 def test_another_endpoint_gets_requests_signed_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The endpoint is another engine's, which verifies each signature as AWS does."""
     for name in "ab":
