@@ -34,6 +34,8 @@ _STEADY_S = 60.0
 _CONNECT_MAX_S = 10.0
 #: Seconds that a stop may take, saving included.
 _STOP_MAX_S = 20.0
+#: Of the engine's environment.
+_KEPT_VARIABLES = frozenset({"PATH", "LANG", "LANGUAGE", "TZ", "LD_LIBRARY_PATH", "VIRTUAL_ENV"})
 #: Bytes of the log after which it is set aside at the next start.
 _LOG_MAX_BYTES = 8 * 1024 * 1024
 
@@ -208,9 +210,16 @@ class Embedded:
 
 
 def environment(directory: Path, account: Account) -> dict[str, str]:
-    """The server's variables: nothing of the user's AWS account, and nothing by which it reaches beyond its folder."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MINISTACK_", "MOTO_"))}
+    """The server's variables: what Python needs, nothing of the user's, nothing that leads beyond its folder."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name in _KEPT_VARIABLES or name.startswith(("LC_", "PYTHON", "COVERAGE_"))
+    }
     return kept | {
+        "HOME": str(directory),
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_CONFIG_FILE": os.devnull,
         "AWS_ACCESS_KEY_ID": account.account_id,
         "AWS_SECRET_ACCESS_KEY": "none",
         "AWS_DEFAULT_REGION": account.region,

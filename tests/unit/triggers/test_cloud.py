@@ -147,7 +147,14 @@ async def test_messages() -> None:
 
 
 def test_the_servers_process_is_given_nothing_of_the_users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("AWS_PROFILE", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "MINISTACK_HOST", "MOTO_ALLOW_X"):
+    for name in (
+        "AWS_PROFILE",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "MINISTACK_HOST",
+        "HTTPS_PROXY",
+        "API_KEY",
+    ):
         monkeypatch.setenv(name, "the user's")
     monkeypatch.setenv("DOCKER_HOST", "unix:///var/run/docker.sock")
     given = embedded.environment(tmp_path, ACCOUNT)
