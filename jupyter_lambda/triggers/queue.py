@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -44,6 +44,15 @@ def is_aws(cloud: object) -> bool:
     return getattr(cloud, "home", None) == "aws"
 
 
+def may_leave(cloud: object, *, draining: bool) -> bool:
+    """Whether a poll may be given up before it is answered.
+
+    Args:
+        draining: The engine is about to end, and its embedded cloud with it.
+    """
+    return is_aws(cloud) or (draining and getattr(cloud, "home", None) == "embedded")
+
+
 def error_code(error: Exception) -> str:
     """The code of botocore's ClientError; "" for any other error."""
     response = getattr(error, "response", None)
@@ -75,9 +84,8 @@ class Queue:
 
     def __init__(self, cloud: Cloud, url: str) -> None:
         self.url = url
-        self._is_aws = is_aws(cloud)
         #: Seconds of a long poll.
-        self.wait_s = WAIT_MAX_S if self._is_aws else WAIT_LOCAL_S
+        self.wait_s = WAIT_MAX_S if is_aws(cloud) else WAIT_LOCAL_S
         self._cloud = cloud
 
     @classmethod
@@ -123,13 +131,15 @@ class Queue:
         answer = await self._call("ReceiveMessage", params)
         return list(answer.get("Messages") or ())
 
-    async def receive_until(self, stopping: asyncio.Event, count: int, wait_s: int) -> list[dict[str, Any]]:
-        """As ``receive``; a stop ends it where AWS answers, a server of one's own is heard to the end."""
+    async def receive_until(
+        self, stopping: asyncio.Event, count: int, wait_s: int, leave: Callable[[], bool]
+    ) -> list[dict[str, Any]]:
+        """As ``receive``; a stop ends it where ``leave`` says so, see ``may_leave``; else it is heard to the end."""
         receiving = asyncio.ensure_future(self.receive(count, wait_s))
         stopped = asyncio.ensure_future(stopping.wait())
         try:
             await asyncio.wait({receiving, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            if not receiving.done() and self._is_aws:
+            if not receiving.done() and leave():
                 return []
             return await receiving
         finally:

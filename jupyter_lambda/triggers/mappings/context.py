@@ -98,6 +98,11 @@ class Context:
         return self._service.account.function_arn(self.mapping.function_name, self.mapping.qualifier)
 
     @property
+    def draining(self) -> bool:
+        """The engine is about to end."""
+        return self._service.draining
+
+    @property
     def region(self) -> str:
         """Of the events."""
         return self._service.account.region

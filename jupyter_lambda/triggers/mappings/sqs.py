@@ -17,7 +17,7 @@ from typing import Any
 
 from jupyter_lambda.errors import InvalidParameterValueException, LambdaError
 from jupyter_lambda.model import limits
-from jupyter_lambda.triggers.queue import BATCH_MAX, Attributes, Queue, first_of, is_absent, is_aws
+from jupyter_lambda.triggers.queue import BATCH_MAX, Attributes, Queue, first_of, is_absent, is_aws, may_leave
 
 from .context import Context, SourceProblem, Stopped, Throttled
 from .counts import DELETED, FAILED, FILTERED, POLLED
@@ -202,11 +202,14 @@ class SqsPoller:
             # moto spins while it waits for a group that is busy, and decides which are when a poll begins: the poll of
             # an engine that was killed meanwhile could take a message from between two others.
             wait_s = 0
-        received = await self._queue.receive_until(self._context.stopping, count, wait_s)
+        received = await self._queue.receive_until(self._context.stopping, count, wait_s, self._may_leave)
         if not received and wait_s == 0:
             pause_s = BUSY_POLL_S if self._groups.busy else RESTING_POLL_S
             await self._wait_freed(pause_s if left_s is None else min(pause_s, max(0.0, left_s)))
         return received
+
+    def _may_leave(self) -> bool:
+        return may_leave(self._context.cloud, draining=self._context.draining)
 
     async def _sift(self, received: Sequence[dict[str, Any]]) -> list[Message]:
         """What the function shall see of it; what the filters don't let through is deleted."""

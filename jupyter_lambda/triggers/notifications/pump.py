@@ -16,7 +16,7 @@ from jupyter_lambda.model.invocation import AsyncEvent
 from jupyter_lambda.model.notification import Notification
 from jupyter_lambda.triggers.mappings.backoff import Backoff
 from jupyter_lambda.triggers.permission import allowed
-from jupyter_lambda.triggers.queue import BATCH_MAX, Cloud, Queue, first_of
+from jupyter_lambda.triggers.queue import BATCH_MAX, Cloud, Queue, first_of, may_leave
 
 from . import s3_events, sns_events
 from .own_queues import principal
@@ -82,7 +82,7 @@ class Pump:
 
     async def _read(self, queue: Queue, backoff: Backoff) -> None:
         while not self.stopping.is_set():
-            messages = await queue.receive_until(self.stopping, BATCH_MAX, queue.wait_s)
+            messages = await queue.receive_until(self.stopping, BATCH_MAX, queue.wait_s, self._may_leave)
             backoff.reset()
             if messages:
                 await self._room()
@@ -91,6 +91,9 @@ class Pump:
                 task.add_done_callback(self._under_way.discard)
             if len(messages) < BATCH_MAX and self._under_way:
                 await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
+
+    def _may_leave(self) -> bool:
+        return may_leave(self._cloud, draining=self._service.draining)
 
     async def _room(self) -> None:
         while len(self._under_way) >= UNDER_WAY_MAX:

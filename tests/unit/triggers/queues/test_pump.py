@@ -29,6 +29,7 @@ class Service:
         self.done: set[str] = set()
         self.failures: list[Exception] = []
         self.exists = True
+        self.draining = False
         statement = {"Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "lambda:*"}
         self.policy: dict[str, Any] | None = {"Statement": [statement]}
         self.store = SimpleNamespace(

@@ -355,6 +355,18 @@ def test_on_aws_a_poll_takes_twenty_seconds_and_a_stop_ends_it(virtual, cloud):
     virtual(main())
 
 
+def test_an_engine_that_ends_with_its_cloud_does_not_wait_for_polls(virtual, cloud):
+    async def main():
+        queue = cloud.queue("q")
+        async with Run(cloud, queue, Service(lambda e: None)) as run:
+            await asyncio.sleep(3)
+            run.service.draining = True
+            began_s = now()
+        assert now() == began_s
+
+    virtual(main())
+
+
 def test_fifo_groups_run_side_by_side_and_each_in_order(virtual, cloud):
     async def main():
         queue = cloud.queue("q.fifo")
