@@ -17,6 +17,7 @@ from jupyter_lambda.errors import (
     AccessDeniedException,
     LambdaError,
     RequestEntityTooLargeException,
+    SerializationException,
     ServiceException,
     ServiceUnavailableException,
 )
@@ -141,6 +142,7 @@ class Forward:
                 return answer
             body = _once(whole)
         kept = _kept(request)
+        kept.pop("X-Amz-Target", None)  # an operation of another service, to a server that looks at it first
         if bucket is not None:
             kept["Host"] = "localhost"
         has_body = request.stream is not None or bool(request.body)
@@ -149,6 +151,7 @@ class Forward:
                 kept.pop(field, None)
                 if value:
                     kept[field] = value
+            body = _exactly(body, kept.get("Content-Length"))
         message = Message(request.method, path, query, kept, b"")
         return await self._send("s3", "s3", message, body if has_body else None, request)
 
@@ -226,6 +229,28 @@ def _body_headers(headers: dict[str, str], verified: Verified[Any], *, framed: b
         }
     told = headers.get("content-length")
     return {"Content-Length": told} if told is not None else {"Transfer-Encoding": "chunked"}
+
+
+async def _exactly(body: AsyncIterator[bytes], told: str | None) -> AsyncIterator[bytes]:
+    """The body, if it has as many bytes as its head says: what is more would be a request of its own to the server.
+
+    Raises:
+        SerializationException: It has not.
+    """
+    if told is not None and not (told.isascii() and told.isdigit()):
+        raise SerializationException(f"{told[:32]!r} is no length of a body")
+    size, held = 0, b""
+    async for part in body:
+        size += len(part)
+        if told is not None and size > int(told):
+            break
+        if held:
+            yield held
+        held = part  # the last one stays here until all is known to be right
+    if told is not None and size != int(told):
+        raise SerializationException(f"the body does not have the {told[:32]} bytes that its head says")
+    if held:
+        yield held
 
 
 async def _once(body: bytes) -> AsyncIterator[bytes]:

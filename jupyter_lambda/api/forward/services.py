@@ -7,9 +7,10 @@ reached through here.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, NamedTuple
-from urllib.parse import parse_qs, unquote
+from urllib.parse import parse_qs, parse_qsl, unquote, urlencode
 
 from jupyter_lambda.api.canonical import normal_path
 from jupyter_lambda.api.routing import Router
@@ -49,6 +50,11 @@ SERVICES = (
 SIGNING_NAMES = frozenset(service.signing_name for service in SERVICES) - {"s3"}
 
 
+#: A queue's address, to which clients before SQS spoke JSON send what is for it.
+_QUEUE_PATH = re.compile(r"/(queue/)?\d{12}/[A-Za-z0-9_-]{1,80}(\.fifo)?")
+_FORM = "application/x-www-form-urlencoded"
+
+
 class Found(NamedTuple):
     """What a request means."""
 
@@ -70,22 +76,32 @@ class Rpc:
         return target is None or target.startswith(self._prefix)
 
     def find(self, request: Request) -> Found:
-        """The operation.
+        """The operation, which must be told once and in one way: the servers behind read what they come upon first.
 
         Raises:
+            AccessDeniedException: The path is none of this service's.
             UnknownOperationException: None of this service's.
         """
-        target = request.headers.get("x-amz-target")
-        if target is not None:
-            named = target.removeprefix(self._prefix) if target.startswith(self._prefix) else ""
-        else:
-            sent = parse_qs(request.query).get("Action") or parse_qs(request.body.decode("utf-8", "replace")).get(
-                "Action"
-            )
-            named = sent[0] if sent else ""
+        if request.path not in ("/", "") and not (self.service.name == "sqs" and _QUEUE_PATH.fullmatch(request.path)):
+            raise AccessDeniedException(f"{unquote(request.path)[:256]!r} is no path of {self.service.name}")
+        named = self._named(request)
         if named not in self.operations:
-            raise UnknownOperationException(f"{self.service.name} has no operation {(named or target or '')[:128]!r}")
+            told = named or request.headers.get("x-amz-target") or ""
+            raise UnknownOperationException(f"{self.service.name} has no operation {told[:128]!r}")
         return Found(named, {})
+
+    def _named(self, request: Request) -> str:
+        target, content_type = request.headers.get("x-amz-target"), request.headers.get("content-type", "")
+        if target is not None:
+            alone = not request.query and not content_type.lower().startswith((_FORM, "multipart/"))
+            return target.removeprefix(self._prefix) if alone and target.startswith(self._prefix) else ""
+        text = request.body.decode("utf-8", "replace")
+        if "Action" in parse_qs(request.query, keep_blank_values=True):
+            if text:
+                return ""
+            text = request.query
+        told = parse_qs(text, keep_blank_values=True).get("Action", [])
+        return told[0] if len(told) == 1 else ""
 
 
 class S3:
@@ -96,12 +112,15 @@ class S3:
     def __init__(self, description: dict[str, Any]) -> None:
         self.operations: frozenset[str] = frozenset(description["operations"])
         self._router: Router[str] = Router()
+        #: Parameters that make another operation of an address by being there, whatever their value (``?policy``).
+        self._marks: set[str] = set()
         for name, spec in description["operations"].items():
             path, _, query = spec["http"]["requestUri"].partition("?")
             kept = "&".join(piece for piece in query.split("&") if piece and not piece.startswith("x-id="))
             # Deprecated ones share the address of what replaced them.
             if not spec.get("deprecated") and name not in _TOLD_OTHERWISE:
                 self._router.add(spec["http"]["method"], f"{path}?{kept}" if kept else path, name)
+                self._marks |= {piece for piece in kept.split("&") if piece and "=" not in piece}
 
     def find(self, method: str, path: str, query: str, headers: dict[str, str]) -> Found:
         """The operation, with Bucket and Key.
@@ -114,11 +133,13 @@ class S3:
         inside = _is_bucket(bucket) and normal_path(path).split("/", 2)[1:2] == [bucket]
         if not inside and path not in ("/", ""):
             raise AccessDeniedException(f"{unquote(path)[:256]!r} is in no bucket")
-        found = self._router.find(method, path, query)
+        given = parse_qsl(query, keep_blank_values=True)
+        marks = {key for key, _ in given if key in self._marks}
+        found = self._router.find(method, path, urlencode([(key, "" if key in marks else text) for key, text in given]))
         name = found[0] if found else ""
-        if not name or name not in self.operations:
-            raise UnknownOperationException(f"S3 has no operation for {method} {unquote(path)[:256]}")
-        if "uploadId=" in query:
+        if not name or name not in self.operations or len(marks) > 1:
+            raise UnknownOperationException(f"S3 has no operation for {method} {unquote(path)[:256]}?{query[:256]}")
+        if any(key == "uploadId" for key, _ in given):
             name = _OF_UPLOADS.get(name, name)
         if method == "PUT" and "x-amz-copy-source" in headers:
             name = {"PutObject": "CopyObject", "UploadPart": "UploadPartCopy"}.get(name, name)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from jupyter_lambda.api import description
-from jupyter_lambda.api.forward.forward import bucket_of, streams
+from jupyter_lambda.api.forward.forward import _exactly, bucket_of, streams
 from jupyter_lambda.api.forward.services import S3, SERVICES, Rpc, without_signature
-from jupyter_lambda.errors import AccessDeniedException, UnknownOperationException
+from jupyter_lambda.errors import AccessDeniedException, SerializationException, UnknownOperationException
 from jupyter_lambda.http1 import Request
 
 S3_OPERATIONS = S3(description.load("s3"))
@@ -62,15 +63,39 @@ def test_no_path_leads_to_a_servers_own_routes(method: str, path: str) -> None:
         S3_OPERATIONS.find(method, path, "", {})
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "query", "operation"),
+    [
+        ("PUT", "/pictures", "notification=1", "PutBucketNotificationConfiguration"),
+        ("PUT", "/pictures", "%6eotification=", "PutBucketNotificationConfiguration"),
+        ("PUT", "/pictures", "x=1&policy=x", "PutBucketPolicy"),
+        ("GET", "/pictures/a", "%75ploadId=u", "ListParts"),
+    ],
+)
+def test_what_makes_another_operation_is_seen_however_it_is_written(
+    method: str, path: str, query: str, operation: str
+) -> None:
+    assert S3_OPERATIONS.find(method, path, query, {}).operation == operation
+
+
+def test_an_address_of_two_operations_does_not_go_on() -> None:
+    with pytest.raises(UnknownOperationException):
+        S3_OPERATIONS.find("PUT", "/pictures", "acl&notification", {})
+
+
 def rpc(name: str) -> Rpc:
     service = next(one for one in SERVICES if one.name == name)
     return Rpc(service, description.load(name))
 
 
-def request(target: str | None = None, body: bytes = b"", query: str = "") -> Request:
+def request(
+    target: str | None = None, body: bytes = b"", query: str = "", path: str = "/", content_type: str = ""
+) -> Request:
     headers = [(b"X-Amz-Target", target.encode())] if target is not None else []
+    if content_type:
+        headers.append((b"Content-Type", content_type.encode()))
     connection: Any = None
-    return Request("POST", "/", query, headers, body, "127.0.0.1", connection)
+    return Request("POST", path, query, headers, body, "127.0.0.1", connection)
 
 
 def test_operations_with_names() -> None:
@@ -89,11 +114,57 @@ def test_operations_with_names() -> None:
     [
         request("AWSLambda.CreateFunction"), request("AmazonSQS.Nothing"), request("SendMessage"), request(""),
         request(body=b"Action=CreateFunction"), request(), request("AWSStepFunctions.SendMessage"),
+        request(query="Action=ListQueues", body=b"Action=CreateQueue"),
+        request(body=b"Action=ListQueues&Action=CreateQueue"),
+        request(query="Action=ListQueues&Action="),
+        request("AmazonSQS.ListQueues", query="Action=CreateQueue"),
+        request("AmazonSQS.ListQueues", b"Action=CreateQueue", content_type="application/x-www-form-urlencoded"),
+        request("AmazonSQS.ListQueues,secretsmanager.GetSecretValue"),
     ],
 )  # fmt: skip
-def test_a_request_for_another_service_does_not_go_on(wrong: Request) -> None:
+def test_a_request_for_another_service_or_of_two_minds_does_not_go_on(wrong: Request) -> None:
     with pytest.raises(UnknownOperationException):
         rpc("sqs").find(wrong)
+
+
+@pytest.mark.parametrize(
+    "path", ["/_ministack/reset", "/moto-api/reset", "/bucket/key", "/000000000000/q/../../x", "//", "/000000000000"]
+)
+@pytest.mark.parametrize("name", ["sqs", "sts", "dynamodb"])
+def test_a_servers_own_routes_are_reached_by_no_other_service_either(name: str, path: str) -> None:
+    for one in (request("AmazonSQS.ListQueues", path=path), request(body=b"Action=ListQueues", path=path)):
+        with pytest.raises(AccessDeniedException):
+            rpc(name).find(one)
+
+
+def test_a_queue_may_be_asked_at_its_own_address() -> None:
+    asked = request(body=b"Action=SendMessage&MessageBody=x", path="/000000000000/jobs.fifo")
+    assert rpc("sqs").find(asked).operation == "SendMessage"
+    with pytest.raises(AccessDeniedException):
+        rpc("sns").find(asked)
+
+
+async def _parts(*parts: bytes) -> AsyncIterator[bytes]:
+    for part in parts:
+        yield part
+
+
+@pytest.mark.parametrize(("parts", "told"), [((b"a", b"bc"), "2"), ((b"ab",), "3"), ((b"ab",), "2,2"), ((), "1")])
+async def test_a_body_of_another_length_than_told_is_never_whole(parts: tuple[bytes, ...], told: str) -> None:
+    sent: list[bytes] = []
+
+    async def send() -> None:
+        async for part in _exactly(_parts(*parts), told):
+            sent.append(part)  # noqa: PERF401 - what came before it raises
+
+    with pytest.raises(SerializationException):
+        await send()
+    assert not told.isdigit() or len(b"".join(sent)) < int(told)
+
+
+async def test_a_body_of_the_length_told_is_passed_on() -> None:
+    for told in ("3", None):
+        assert b"".join([part async for part in _exactly(_parts(b"ab", b"c"), told)]) == b"abc"
 
 
 @pytest.mark.parametrize(
