@@ -11,18 +11,21 @@ import os
 import resource
 import signal
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
-from traitlets import Int
+from traitlets import Bool, Int
 
 from jupyter_lambda.config import LambdaEngine
-from jupyter_lambda.connection import EXIT_ALREADY_RUNNING, announced
+from jupyter_lambda.connection import EXIT_ALREADY_RUNNING, alive, announced
 from jupyter_lambda.errors import EngineAlreadyRunning
 
 from .command import ENGINE_ALIASES, LambdaCommand
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+#: Seconds between looks at an engine whose end is waited for.
+_WAIT_POLL_S = 2.0
 #: New objects between two collections of the young ones: an invocation leaves no cycles, so there is little to find.
 _YOUNG_OBJECTS = 10_000
 #: Seconds after which a thread that wants the interpreter asks for it. The loop waits as long as that for a writer that
@@ -47,7 +50,13 @@ class ServeCommand(LambdaCommand):
     owner_pid = Int(
         0, min=0, help="Stop as on SIGTERM when this process has ended. Default 0: nobody owns the engine."
     ).tag(config=True)
+    wait = Bool(
+        False,
+        help="Where another engine owns the state directory, wait until it has ended, and take over. Default False: "
+        "say so and end with exit code 3.",
+    ).tag(config=True)
     aliases = {**ENGINE_ALIASES, "owner-pid": "ServeCommand.owner_pid"}
+    flags = {"wait": ({"ServeCommand": {"wait": True}}, "Wait for an engine that owns the state directory to end.")}
 
     def run(self) -> int:
         """On uvloop where there is one."""
@@ -59,12 +68,25 @@ class ServeCommand(LambdaCommand):
         logging.getLogger("jupyter_lambda").setLevel(int(str(self.log_level)))
         _many_files()
         sys.setswitchinterval(_SWITCH_INTERVAL_S)
-        try:
-            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-                runner.run(self._serve(traits))
-        except EngineAlreadyRunning as exc:
-            self.fail(exc.message, EXIT_ALREADY_RUNNING)
-        return 0
+        said = False
+        while True:
+            try:
+                with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+                    runner.run(self._serve(traits))
+                return 0
+            except EngineAlreadyRunning as exc:
+                if not self.wait:
+                    self.fail(exc.message, EXIT_ALREADY_RUNNING)
+                if not said:
+                    self._say(f"waiting: {exc.message}")
+                    said = True
+            self._until_free()
+
+    def _until_free(self) -> None:
+        """While the engine that owns the directory lives; a signal meanwhile ends this process."""
+        time.sleep(_WAIT_POLL_S)
+        while (data := announced(self.directory)) and isinstance(data.get("pid"), int) and alive(data["pid"]):
+            time.sleep(_WAIT_POLL_S)
 
     async def _serve(self, traits: LambdaEngine) -> None:
         from .host import Stop, drain, hosted, owner_gone

@@ -14,8 +14,7 @@ from jupyter_lambda.connection import ends_with, find
 from .command import ENGINE_ALIASES, EXIT_FAILURE, EXIT_USAGE, LambdaCommand
 
 UNIT = "jupyter-lambda.service"
-#: Seconds before the engine is started again after it ended unasked; also how often it tries to take over a directory
-#: that another engine still has.
+#: Seconds before the engine is started again after it ended unasked.
 RESTART_S = 5
 #: Seconds for systemctl to answer.
 _TIMEOUT_S = 20.0
@@ -124,7 +123,17 @@ def unit(directory: Path, options: list[str]) -> str:
 
     No hardening here: an engine starts containers, or processes of the user's own.
     """
-    command = [sys.executable, "-P", "-m", "jupyter_lambda.cli", "serve", "--state-dir", str(directory), *options]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "jupyter_lambda.cli",
+        "serve",
+        "--wait",
+        "--state-dir",
+        str(directory),
+        *options,
+    ]
     lines = [
         "# Written by `jupyter lambda service install`, which would write it again.",
         "[Unit]",
@@ -136,7 +145,7 @@ def unit(directory: Path, options: list[str]) -> str:
         f"ExecStart={' '.join(_quoted(word.replace('$', '$$')) for word in command)}",
         "Restart=on-failure",
         f"RestartSec={RESTART_S}",
-        "# 2: its options make no sense. 3 (another engine has the directory) is tried again until that one ends.",
+        "# 2: its options make no sense.",
         "RestartPreventExitStatus=2",
         "KillMode=mixed",
         "TimeoutStopSec=90",

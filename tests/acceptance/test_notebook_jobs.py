@@ -253,16 +253,23 @@ def test_an_engine_of_jupyter_stays_once_it_is_told_to(server: Server) -> None: 
     until(lambda: not alive(pid))
 
 
-def test_what_the_unit_starts_is_an_engine(tmp_path: Path) -> None:
+def test_what_the_unit_starts_is_an_engine_that_waits_for_its_turn(tmp_path: Path, engines: list[Engine]) -> None:
     state = tmp_path / "the state"
+    first = Engine(state, "process")
+    engines.append(first)
+    before = first.start()
     text = service.unit(state, ["--LambdaEngine.driver=process"])
     line = next(line for line in text.splitlines() if line.startswith("ExecStart="))
     words = [word.replace("%%", "%").replace("$$", "$") for word in shlex.split(line.removeprefix("ExecStart="))]
     with (tmp_path / "out").open("wb") as output:
         process = subprocess.Popen(words, cwd="/", stdout=output, stderr=output)
     try:
+        wait(lambda: b"waiting: " in (tmp_path / "out").read_bytes())
+        assert find(state).pid == before.pid
+        assert first.stop() == 0
         wait(lambda: announced(state) and find(state))
         assert announced(state)["owner_pid"] == 0
+        assert find(state).pid == process.pid
     finally:
         process.terminate()
     assert process.wait(60) == 0
