@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -54,9 +53,11 @@ class ScheduleSource(Source):
     role: str | None = None
 
     @classmethod
-    @abstractmethod
     def of_expression(cls, expression: str, zone: str, **more: Any) -> Self:
-        """Of a schedule that was found."""
+        """Of what AWS calls it: ``cron(0 9 ? * MON-FRI *)``."""
+        plain = expression[len(cls.kind) + 1 : -1]
+        shown = plain if zone == "UTC" else f"{plain}@{zone}"
+        return cls(shown, expression=expression, zone=zone, **more)
 
     @classmethod
     def _options(cls, options: Options) -> dict[str, Any]:
@@ -228,12 +229,7 @@ class RateSource(ScheduleSource):
         if not number:
             raise WordError(f"rate:{where}: the number must be above 0")
         plain = f"{number} {unit}{'' if number == 1 else 's'}"
-        return cls(plain, expression=f"rate({plain})", **cls._options(options))
-
-    @classmethod
-    def of_expression(cls, expression: str, zone: str, **more: Any) -> Self:
-        """``rate(5 minutes)``."""
-        return cls(expression[5:-1], expression=expression, zone=zone, **more)
+        return cls.of_expression(f"rate({plain})", "UTC", **cls._options(options))
 
 
 @dataclass(frozen=True)
@@ -258,14 +254,7 @@ class CronSource(ScheduleSource):
             raise WordError(f"cron:{where} has {len(fields)} fields, not six: minute hour day month weekday year")
         plain = " ".join(fields).upper()
         _check(f"cron({plain})", zone, where)
-        shown = plain if zone == "UTC" else f"{plain}@{zone}"
-        return cls(shown, expression=f"cron({plain})", zone=zone, **cls._options(options))
-
-    @classmethod
-    def of_expression(cls, expression: str, zone: str, **more: Any) -> Self:
-        """``cron(0 9 ? * MON-FRI *)``."""
-        plain = expression[5:-1]
-        return cls(plain if zone == "UTC" else f"{plain}@{zone}", expression=expression, zone=zone, **more)
+        return cls.of_expression(f"cron({plain})", zone, **cls._options(options))
 
 
 @dataclass(frozen=True)
@@ -287,14 +276,7 @@ class AtSource(ScheduleSource):
         if at.tzinfo is not None:
             at, zone = at.astimezone(UTC).replace(tzinfo=None), "UTC"
         plain = at.replace(microsecond=0).isoformat()
-        shown = plain if zone == "UTC" else f"{plain}@{zone}"
-        return cls(shown, expression=f"at({plain})", zone=zone, **cls._options(options))
-
-    @classmethod
-    def of_expression(cls, expression: str, zone: str, **more: Any) -> Self:
-        """``at(2026-12-01T09:00:00)``."""
-        plain = expression[3:-1]
-        return cls(plain if zone == "UTC" else f"{plain}@{zone}", expression=expression, zone=zone, **more)
+        return cls.of_expression(f"at({plain})", zone, **cls._options(options))
 
     def _check_future(self) -> None:
         at = datetime.fromisoformat(self.expression[3:-1]).replace(tzinfo=ZoneInfo(self.zone))

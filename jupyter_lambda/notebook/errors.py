@@ -6,6 +6,9 @@ all"), yet reads as one line.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 from jupyter_lambda.errors import LambdaError
 
 _RED, _BOLD, _OFF = "\x1b[31m", "\x1b[1m", "\x1b[0m"
@@ -47,3 +50,14 @@ Interrupted.__name__ = "KeyboardInterrupt"
 
 class EngineUnavailable(NotebookError):
     """No engine answers and none could be started."""
+
+
+@contextlib.contextmanager
+def one_line() -> Iterator[None]:
+    """What the engine, AWS or a trigger's word refuses, as the notebook's own error."""
+    try:
+        yield
+    except NotebookError:
+        raise
+    except LambdaError as exc:
+        raise NotebookError(exc.message) from exc

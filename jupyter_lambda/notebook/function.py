@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import random
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,7 +14,7 @@ from jupyter_lambda.invoke_client import InvokeRefused, NotConnected
 
 from . import events
 from .engine import Engine, call, code_of_refusal, engines, refusal, unreachable
-from .errors import DeployError, Interrupted, NotebookError
+from .errors import DeployError, Interrupted, NotebookError, one_line
 from .invocation import FunctionError, Invocation, Throttled, from_response
 
 if TYPE_CHECKING:
@@ -183,7 +182,7 @@ class LambdaFunction:
 
         admin = self._admin("logs")
         start = time.time() - since_s if since_s is not None else None
-        with _one_line():
+        with one_line():
             lines = admin.logs(self.name, request_id=request_id, since_s=start, pattern=pattern, limit=limit)
         return LogView(self.name, lines)
 
@@ -191,7 +190,7 @@ class LambdaFunction:
         """Invocations, errors, throttles, GB-seconds and price, as the engine keeps them."""
         admin = self._admin("stats")
         start = time.time() - since_s if since_s is not None else None
-        with _one_line():
+        with one_line():
             found = admin.stats(self.name, start)
         return dict(next(iter(found.get("functions", [])), {}))
 
@@ -383,19 +382,6 @@ class LambdaFunction:
                 raise unreachable(exc) from exc
             time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
             pause = min(pause * 2, 1.0)
-
-
-@contextlib.contextmanager
-def _one_line() -> Iterator[None]:
-    """The engine's refusals as notebook errors."""
-    from jupyter_lambda.errors import LambdaError
-
-    try:
-        yield
-    except NotebookError:
-        raise
-    except LambdaError as exc:
-        raise NotebookError(exc.message) from exc
 
 
 __all__ = ["FunctionError", "LambdaFunction"]

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from jupyter_lambda.errors import LambdaError
 from jupyter_lambda.eventsources import acts
 from jupyter_lambda.eventsources.base import Source
 from jupyter_lambda.eventsources.place import Function, Place
 from jupyter_lambda.eventsources.words import parse
 
 from .errors import NotebookError
+from .errors import one_line as one_line
 from .trigger_view import TriggerLine, TriggerTable
 
 if TYPE_CHECKING:
@@ -41,17 +40,6 @@ def place_of(engine: Engine) -> Place:
         engine.place_key = key
     place: Place = engine.place
     return place
-
-
-@contextlib.contextmanager
-def one_line() -> Iterator[None]:
-    """What is wrong with a trigger, as a notebook's error."""
-    try:
-        yield
-    except NotebookError:
-        raise
-    except LambdaError as exc:
-        raise NotebookError(exc.message) from exc
 
 
 def read(words: Iterable[str]) -> list[Source]:
