@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from typing import Any
 
 from jupyter_lambda.engine.service import LambdaService
+
+from .wildcards import wildcards
 
 INVOKE = "lambda:InvokeFunction"
 INVOKE_URL = "lambda:InvokeFunctionUrl"
@@ -79,7 +80,7 @@ def allows(statement: Mapping[str, Any], principal: str, action: str, keys: Mapp
 
 def is_action(action: str, pattern: str) -> bool:
     """Whether a pattern of actions ("lambda:Get*") has this one."""
-    return _pattern(pattern.lower()).fullmatch(action.lower()) is not None
+    return wildcards(pattern.lower()).fullmatch(action.lower()) is not None
 
 
 def _is_principal(stated: Any, principal: str) -> bool:
@@ -114,7 +115,7 @@ def _holds(operator: str, key: str, wanted: list[str], keys: Mapping[str, str | 
         case "StringEquals":
             return given in wanted
         case "StringLike":
-            return any(_pattern(pattern).fullmatch(given) for pattern in wanted)
+            return any(wildcards(pattern).fullmatch(given) for pattern in wanted)
         case "ArnLike" | "ArnEquals":
             return any(arn_like(given, pattern) for pattern in wanted)
         case "Bool":
@@ -126,14 +127,8 @@ def arn_like(arn: str, pattern: str) -> bool:
     """ArnLike: each of an ARN's six parts by itself, ``*`` and ``?`` in any of them."""
     parts, patterns = arn.split(":", 5), pattern.split(":", 5)
     return len(parts) == len(patterns) and all(
-        _pattern(one).fullmatch(part) for part, one in zip(parts, patterns, strict=True)
+        wildcards(one).fullmatch(part) for part, one in zip(parts, patterns, strict=True)
     )
-
-
-@lru_cache(maxsize=512)
-def _pattern(text: str) -> re.Pattern[str]:
-    pieces = (".*" if c == "*" else "." if c == "?" else re.escape(c) for c in text)
-    return re.compile("".join(pieces), re.DOTALL)
 
 
 def _several(value: str | Iterable[str] | None) -> list[str]:

@@ -5,10 +5,10 @@ Source: Amazon API Gateway Developer Guide, "Output from an API Gateway Lambda a
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any, Literal
+
+from jupyter_lambda.triggers.wildcards import wildcards
 
 ACTION = "execute-api:invoke"
 
@@ -48,8 +48,8 @@ def decide(document: Any, resource_arn: str) -> Decision:
 
 def _concerns(statement: Mapping[str, Any], resource_arn: str) -> bool:
     actions, resources = _texts(statement.get("Action")), _texts(statement.get("Resource"))
-    return any(_like(one.lower()).fullmatch(ACTION) for one in actions) and any(
-        _like(one).fullmatch(resource_arn) for one in resources
+    return any(wildcards(one.lower()).fullmatch(ACTION) for one in actions) and any(
+        wildcards(one).fullmatch(resource_arn) for one in resources
     )
 
 
@@ -58,8 +58,3 @@ def _texts(value: Any) -> list[str]:
     if not isinstance(texts, list) or not all(isinstance(one, str) for one in texts):
         raise NoPolicy("each statement must have an Action and a Resource")
     return texts
-
-
-@lru_cache(maxsize=256)
-def _like(wanted: str) -> re.Pattern[str]:
-    return re.compile(re.escape(wanted).replace(r"\*", ".*").replace(r"\?", "."), re.DOTALL)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from jupyter_lambda.triggers.permission import INVOKE_URL, allowed, arn_like
+from jupyter_lambda.triggers.wildcards import wildcards
 
 FUNCTION = "arn:aws:lambda:us-east-1:000000000000:function:f"
 ROLE_SESSION = "arn:aws:sts::000000000000:assumed-role/lambda/g"
@@ -118,3 +119,23 @@ def test_a_function_urls_two_statements():
     assert not allowed(held, FUNCTION, principal="*", action=INVOKE_URL, function_url_auth_type="AWS_IAM")
     assert allowed(held, FUNCTION, principal="*", via_function_url=True)
     assert not allowed(held, FUNCTION, principal="*")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "matches"),
+    [
+        ("a*c", "abc", True), ("a*c", "ac", True), ("a*c", "abcd", False), ("a?c", "abc", True), ("a?c", "ac", False),
+        ("*", "", True), ("", "", True), ("", "a", False), ("a[b]*", "a[b]c", True), ("a[bc]", "ab", False),
+        ("a.c", "abc", False), ("a*b*c", "a\nb\nc", True), ("[!a]", "b", False), ("a\\*", "a\\b", True),
+        ("A*", "ab", False),
+    ],
+)  # fmt: skip
+def test_wildcards(pattern: str, text: str, matches: bool) -> None:
+    assert (wildcards(pattern).fullmatch(text) is not None) is matches
+
+
+@pytest.mark.timeout(10)
+def test_no_path_takes_long_to_be_compared() -> None:
+    path = "api/" + "/" * 60_000 + "x"
+    assert not wildcards("api/*/*/pets").fullmatch(path)
+    assert not wildcards("api/*/*/*/?*/pets").fullmatch(path)
