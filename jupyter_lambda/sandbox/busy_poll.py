@@ -12,6 +12,26 @@ import asyncio
 import os
 import time
 
+#: Looks in vain, one after another, after which it sleeps at once for so many seconds.
+_VAIN_MAX, _PAUSE_S = 3, 1.0
+
+
+class _Look:
+    """Looking for one kind of thing, as long as it is of use."""
+
+    __slots__ = ("not_before_s", "vain")
+
+    def __init__(self) -> None:
+        self.vain = 0
+        self.not_before_s = 0.0
+
+    def failed(self, now_s: float) -> None:
+        """It did not come in time."""
+        self.vain += 1
+        if self.vain >= _VAIN_MAX:
+            # One try tells afterwards whether it comes sooner by now.
+            self.vain, self.not_before_s = _VAIN_MAX - 1, now_s + _PAUSE_S
+
 
 class BusyPoll:
     """One for all sandboxes of an engine. Methods run in the event loop.
@@ -27,31 +47,43 @@ class BusyPoll:
         self._open = 0
         self._until_s = 0.0
         self._turning = False
+        #: For the answer of an event, and for the next one of a caller who has its answer.
+        self._answer, self._event = _Look(), _Look()
+        self._looking = self._answer
 
     def begin(self) -> None:
         """An event goes out to a sandbox."""
         self._open += 1
+        if self._turning and self._looking is self._event:
+            self._event.vain = 0
         if self._open == 1 and self._for_s:
-            self._look()
+            self._look(self._answer)
 
     def end(self) -> None:
         """Its answer came, or none will come."""
         self._open -= 1
+        if self._turning and self._looking is self._answer:
+            self._answer.vain = 0
         if not self._open and self._for_s:
-            self._look()
+            self._look(self._event)
 
-    def _look(self) -> None:
-        self._until_s = time.perf_counter() + self._for_s
-        if not self._turning:
+    def _look(self, look: _Look) -> None:
+        now_s = time.perf_counter()
+        self._looking = look
+        self._until_s = now_s + self._for_s if now_s >= look.not_before_s else 0.0
+        if self._until_s and not self._turning:
             self._turning = True
             asyncio.get_running_loop().call_soon(self._turn)
 
     def _turn(self) -> None:
-        # What is put off to the next turn keeps the loop from sleeping in this one.
-        if self._open <= 1 and time.perf_counter() < self._until_s:
+        now_s = time.perf_counter()
+        if self._open <= 1 and now_s < self._until_s:
+            # What is put off to the next turn keeps the loop from sleeping in this one.
             asyncio.get_running_loop().call_soon(self._turn)
-        else:
-            self._turning = False
+            return
+        self._turning = False
+        if self._until_s and now_s >= self._until_s:
+            self._looking.failed(now_s)
 
 
 def _cores() -> int:
