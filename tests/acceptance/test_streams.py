@@ -120,12 +120,12 @@ class Outside:
         lines = self.seen_path.read_text().splitlines()
         return [(key, int(number)) for key, number in (line.split() for line in lines)]
 
-    def until(self, look: Callable[[], T], timeout_s: float) -> T:
+    def until(self, look: Callable[[], T], timeout_s: float, *, every_s: float = 0.05) -> T:
         """The first true answer of ``look``."""
         deadline = time.monotonic() + timeout_s
         while not (found := look()):
             assert time.monotonic() < deadline, "it did not come true"
-            time.sleep(0.05)
+            time.sleep(every_s)
         return found
 
     def close(self) -> None:
@@ -158,7 +158,7 @@ def size_of(path: Path) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(480)
 def test_100_000_records_in_order_through_20_kills(outside: Outside) -> None:
     count, keys, kills = 100_000, 64, 20
     outside.client("kinesis").create_stream(StreamName="clicks", ShardCount=4)
@@ -167,6 +167,7 @@ def test_100_000_records_in_order_through_20_kills(outside: Outside) -> None:
     arn = f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/clicks"
     outside.map(arn, "count", StartingPosition="TRIM_HORIZON", BatchSize=500)
     records = [(f"key{n % keys}", n // keys) for n in range(count)]
+    least = sum(len(f"{key} {number}\n") for key, number in records)
     producer = threading.Thread(target=put_all, args=(outside, "clicks", records))
     producer.start()
     draw = random.Random(20)
@@ -178,7 +179,7 @@ def test_100_000_records_in_order_through_20_kills(outside: Outside) -> None:
         outside.engine.kill()
         outside.start()
     producer.join()
-    outside.until(lambda: len(set(outside.seen())) == count, 120)
+    outside.until(lambda: size_of(outside.seen_path) >= least and len(set(outside.seen())) == count, 240, every_s=0.5)
     took_s = time.monotonic() - began_s
     seen = outside.seen()
     first: dict[str, list[int]] = {}
