@@ -39,7 +39,7 @@ BUSY_POLL_S, RESTING_POLL_S = 0.3, 0.5
 WINDOW_END_S = 0.01
 #: Seconds between attempts to tell the queue what has become of a batch, and how many there are.
 SETTLE_PAUSE_S, SETTLE_ATTEMPTS = 1.0, 5
-#: Seconds of the pause after a batch that was given back because the function is throttled.
+#: Seconds of the pause before a batch is given back because the function is throttled.
 THROTTLED_PAUSE_S = 5.0
 
 
@@ -273,9 +273,9 @@ class SqsPoller:
         except Throttled as why:
             log.info("%s: messages go back to the queue: %s", self._context.mapping.trigger, why)
             self._scale.failed()
-            await self._return_all(hold, batch)
-            with contextlib.suppress(Stopped):
+            with contextlib.suppress(Stopped):  # still held: received at once again, each round would count
                 await self._context.pause(THROTTLED_PAUSE_S)
+            await self._return_all(hold, batch)
         finally:
             self._groups.leave(batch)
             await hold.end()

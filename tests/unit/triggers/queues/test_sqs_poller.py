@@ -317,6 +317,22 @@ def test_a_throttled_function_is_tried_again_then_its_messages_go_back_and_polli
     virtual(main())
 
 
+def test_a_throttled_fifo_group_is_not_received_over_and_over(virtual, cloud):
+    async def main():
+        queue = cloud.queue("q.fifo", visibility_s=30)
+        for n in range(4):
+            queue.send(str(n), group="a")
+        refusals = [TooManyRequestsException("slow down", reason="ConcurrentInvocationLimitExceeded")] * 25
+        began_s = now()
+        async with Run(cloud, queue, Service(lambda e: None, refusals=refusals), batch_size=2) as run:
+            await until(lambda: not queue.messages)
+        assert [body for batch in run.service.bodies for body in batch] == ["0", "1", "2", "3"]
+        receives = int(run.service.events[0]["Records"][0]["attributes"]["ApproximateReceiveCount"])
+        assert 1 < receives <= (now() - began_s) / 15 + 1
+
+    virtual(main())
+
+
 def test_batches_at_once_grow_with_success_up_to_maximum_concurrency(virtual, cloud):
     async def main():
         queue = cloud.queue("q", visibility_s=600)
