@@ -71,7 +71,10 @@ class EventPattern:
 
     def matches(self, event: Mapping[str, Any]) -> bool:
         """Whether an event (JSON values) is of this pattern."""
-        return any(_met(fields, 0, event, ()) for fields in self._alternatives)
+        try:
+            return any(_met(fields, event) for fields in self._alternatives)
+        except RecursionError:  # nested deeper than anything that a pattern can name
+            return False
 
 
 # ── compiling ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -138,19 +141,65 @@ def _field(node: Node) -> _Field:
 # ── matching ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _met(fields: tuple[tuple[Path, _Field], ...], at: int, event: Any, membership: _Membership) -> bool:
-    """Whether the fields from one on are met by values that lie in the same elements of the same lists."""
-    if at == len(fields):
-        return True
-    path, field = fields[at]
-    found = False
-    for value, where in _values(event, path, ()):
-        found = True
-        if field.accepts(value):
-            merged = _merge(membership, where)
-            if merged is not None and _met(fields, at + 1, event, merged):
-                return True
-    return not found and field.absent and _met(fields, at + 1, event, membership)
+def _met(fields: tuple[tuple[Path, _Field], ...], event: Any) -> bool:
+    """Whether all fields are met by values that lie in the same elements of the same lists."""
+    places: list[list[_Membership]] = []
+    for path, field in fields:
+        found = False
+        fitting: dict[_Membership, None] = {}
+        for value, where in _values(event, path, ()):
+            found = True
+            if where not in fitting and field.accepts(value):
+                fitting[where] = None
+        if fitting:
+            places.append(list(fitting))
+        elif found or not field.absent:
+            return False
+    return _Join(places).possible(0, {})
+
+
+class _Join:
+    """Looks for one place of each field so that no two lie in different elements of one list.
+
+    Events are strangers': what was tried in vain is not tried again, and of what was chosen so far only lists count
+    that fields still to come lie in. Else a few fields with long lists would take time without end.
+    """
+
+    def __init__(self, places: list[list[_Membership]]) -> None:
+        self._places = places
+        self._vain: set[tuple[int, _Membership]] = set()
+        #: Lists that this field or a later one lies in.
+        self._lists: list[set[int]] = []
+        #: Outermost list → its element → the places there; list 0: those in no list.
+        self._within: list[dict[int, dict[int, list[_Membership]]]] = []
+        later: set[int] = set()
+        for places_of in reversed(places):
+            later = later | {array for where in places_of for array, _ in where}
+            self._lists.insert(0, later)
+            within: dict[int, dict[int, list[_Membership]]] = {}
+            for where in places_of:
+                array, index = where[0] if where else (0, 0)
+                within.setdefault(array, {}).setdefault(index, []).append(where)
+            self._within.insert(0, within)
+
+    def possible(self, at: int, chosen: dict[int, int]) -> bool:
+        """Whether the fields from one on go with the elements that were chosen."""
+        if at == len(self._places):
+            return True
+        lists = self._lists[at]
+        chosen = {array: index for array, index in chosen.items() if array in lists}
+        key = (at, tuple(sorted(chosen.items())))
+        if key in self._vain:
+            return False
+        for array, elements in self._within[at].items():
+            near = [elements.get(chosen[array], [])] if array in chosen else elements.values()
+            for where in (one for several in near for one in several):
+                if all(chosen.get(one, index) == index for one, index in where) and self.possible(
+                    at + 1, {**chosen, **dict(where)}
+                ):
+                    return True
+        self._vain.add(key)
+        return False
 
 
 def _values(node: Any, path: Path, membership: _Membership) -> Iterator[tuple[Any, _Membership]]:
@@ -169,14 +218,3 @@ def _values(node: Any, path: Path, membership: _Membership) -> Iterator[tuple[An
             dot = path.find(".", dot + 1)
     elif not path:
         yield node, membership
-
-
-def _merge(known: _Membership, more: _Membership) -> _Membership | None:
-    """Both together; None where they are in different elements of one list."""
-    if not more or not known:
-        return known or more
-    places = dict(known)
-    for array, index in more:
-        if places.setdefault(array, index) != index:
-            return None
-    return tuple(places.items())

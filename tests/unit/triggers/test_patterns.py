@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -324,3 +325,23 @@ def test_whatever_text_comes_is_answered(text):
         EventPattern.parse(text)
     except InvalidEventPatternException as error:
         assert "Reason" in error.message  # noqa: PT017
+
+
+@pytest.mark.timeout(10)
+def test_no_event_takes_long_to_be_compared() -> None:
+    present = [{"exists": True}]
+    pattern = EventPattern.parse(json.dumps({"a": present, "b": present, "c": present, "d": present, "z": ["never"]}))
+    long = [1] * 20_000
+    assert not pattern.matches({"a": long, "b": long, "c": long, "d": long, "z": "x"})
+    fields = {"x": present, "y": present}
+    pattern = EventPattern.parse(json.dumps({"a": fields, "b": fields, "c": {**fields, "z": ["never"]}}))
+    rows = [{"x": 1, "y": 2, "z": "x"} for _ in range(3_000)]
+    assert not pattern.matches({"a": rows, "b": rows, "c": [*rows, {"z": "never"}]})
+    assert pattern.matches({"a": rows, "b": rows, "c": [*rows, {"x": 1, "y": 2, "z": "never"}]})
+
+
+def test_an_event_nested_deeply_matches_nothing() -> None:
+    deep: list[Any] = [1]
+    for _ in range(5_000):
+        deep = [deep]
+    assert not EventPattern.parse('{"a": [1]}').matches({"a": deep})
