@@ -12,25 +12,29 @@ import asyncio
 import os
 import time
 
-#: Looks in vain, one after another, after which it sleeps at once for so many seconds.
-_VAIN_MAX, _PAUSE_S = 3, 1.0
+#: So many more looks in vain than others, and it sleeps at once for so many seconds; then it has half as many to go.
+_VAIN_MAX, _PAUSE_S = 16, 1.0
 
 
 class _Look:
-    """Looking for one kind of thing, as long as it is of use."""
+    """Looking for one kind of thing, as long as it mostly comes in time."""
 
-    __slots__ = ("not_before_s", "vain")
+    __slots__ = ("left", "not_before_s")
 
     def __init__(self) -> None:
-        self.vain = 0
+        self.left = _VAIN_MAX
         self.not_before_s = 0.0
 
+    def found(self) -> None:
+        """It came in time."""
+        if self.left < _VAIN_MAX:
+            self.left += 1
+
     def failed(self, now_s: float) -> None:
-        """It did not come in time."""
-        self.vain += 1
-        if self.vain >= _VAIN_MAX:
-            # One try tells afterwards whether it comes sooner by now.
-            self.vain, self.not_before_s = _VAIN_MAX - 1, now_s + _PAUSE_S
+        """It did not."""
+        self.left -= 1
+        if not self.left:
+            self.left, self.not_before_s = _VAIN_MAX // 2, now_s + _PAUSE_S
 
 
 class BusyPoll:
@@ -55,7 +59,7 @@ class BusyPoll:
         """An event goes out to a sandbox."""
         self._open += 1
         if self._turning and self._looking is self._event:
-            self._event.vain = 0
+            self._event.found()
         if self._open == 1 and self._for_s:
             self._look(self._answer)
 
@@ -63,7 +67,7 @@ class BusyPoll:
         """Its answer came, or none will come."""
         self._open -= 1
         if self._turning and self._looking is self._answer:
-            self._answer.vain = 0
+            self._answer.found()
         if not self._open and self._for_s:
             self._look(self._event)
 
