@@ -168,7 +168,7 @@ class HttpSource(Source):
         shown = _VARIABLE.sub(lambda found: found[0].strip("{+}"), path)
         url = place.here(f"/_aws/execute-api/{api['ApiId']}{shown}", f"{api.get('ApiEndpoint', '')}{shown}")
         quoted = f"'{url}'" if "$" in url else url
-        with_body = " -d '{\"n\": 3}'" if method in ("POST", "PUT", "PATCH") else ""
+        with_body = " -H 'content-type: application/json' -d '{\"n\": 3}'" if method in ("POST", "PUT", "PATCH") else ""
         verb = "" if method == "GET" else f"-X {method} "
         return Trigger(self.word, self.in_words(), "on", (url, f"curl {verb}{quoted}{with_body}"))
 

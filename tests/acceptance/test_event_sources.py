@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -91,3 +95,47 @@ def test_what_is_sent_fires_the_function(cloud, word):
     removed, problems = acts.remove_all(place, place.function(kind))
     assert ([source.word for source in removed], problems) == ([word], [])
     assert acts.listed(place, place.function(kind)) == acts.Listed(())
+
+
+@pytest.mark.slow
+def test_the_lines_on_the_cards_work_in_a_terminal(cloud, tmp_path, monkeypatch):
+    """Each as it stands there, with the environment of ``jupyter lambda env`` and no more."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    for name in ("sample.txt", "some.file"):
+        (tmp_path / name).write_text("x")
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = {"PATH": path, "HOME": str(tmp_path), **cloud.environment()}
+    place, admin = Place.of_connection(cloud), Admin(cloud)
+    lambda_client(cloud).create_function(
+        FunctionName="lines", Role=ROLE, Runtime=RUNTIME, Handler="app.handler", Code={"ZipFile": package(SOURCE)}
+    )
+    aws("s3", cloud).create_bucket(Bucket="line-photos")
+    aws("sqs", cloud).create_queue(QueueName="line-jobs.fifo", Attributes={"FifoQueue": "true"})
+    aws("sns", cloud).create_topic(Name="line-news")
+    aws("kinesis", cloud).create_stream(StreamName="line-clicks", ShardCount=1)
+    aws("dynamodb", cloud).create_table(TableName="line-orders", BillingMode="PAY_PER_REQUEST", **KEY)
+
+    def ran() -> int:
+        return len(admin.invocations("lines", limit=1000)["invocations"])
+
+    for word in (
+        "http:POST /x/{id}",
+        "url:",
+        "url:iam",
+        "s3:line-photos/in/",
+        "queue:line-jobs.fifo",
+        "topic:line-news",
+        "stream:line-clicks",
+        "table:line-orders",
+        'events:{"source":["my.lines"]}',
+        "folder:in/*.csv",
+    ):
+        line = acts.add(place, "lines", word).trigger.try_it[-1]
+        before = ran()
+        done = subprocess.run(line, shell=True, env=environment, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, f"{line}: {done.stderr}"
+        until_s = time.monotonic() + 30
+        while ran() == before and time.monotonic() < until_s:
+            time.sleep(0.1)
+        assert ran() > before, line
