@@ -28,7 +28,7 @@ from jupyter_lambda.triggers.folders import files
 from jupyter_lambda.triggers.folders.telling import FILES_PATH
 from jupyter_lambda.triggers.host import Triggers
 
-from . import folders, site_urls
+from . import folders, live, site_urls
 from .downloads import PREFIX as PACKAGES_PREFIX
 from .downloads import file_url, package_bytes
 from .routing import Router
@@ -110,6 +110,8 @@ class Admin:
             return Response(200, [*headers, ("Content-Type", "application/zip")], data)
         if request.path.startswith(FILES_PATH) and request.method == "GET":
             return await files.answer(self._triggers.folders, request, headers)
+        if request.path == live.PATH and request.method == "GET":
+            return live.answer(self._service.live, request, headers)
         found = self._router.find(request.method, request.path, request.query)
         if found is None:
             raise UnknownOperationException(f"There is no admin route {request.method} {request.path[:256]}.")

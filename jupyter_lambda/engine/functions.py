@@ -19,6 +19,7 @@ from jupyter_lambda.model.function import Function, FunctionVersion, ImageConfig
 from . import layers as layer_rules
 from . import versions
 from .control import ControlPlane, check_revision, new_revision
+from .live import Change
 
 #: Set by Lambda itself. Source: AWS Lambda Developer Guide, "Defined runtime environment variables".
 RESERVED_VARIABLES = frozenset(
@@ -113,6 +114,7 @@ async def create(
     async with plane.lock(name):
         function = Function(name, latest, tags=dict(tags or {}))
         await store.functions.create(function)
+        _tell(plane, name, "created")
         return await versions.publish_locked(plane, function) if publish else latest
 
 
@@ -132,6 +134,7 @@ async def configure(
         latest = _configured(plane, function.latest, changes)
         latest = _check_unzipped(plane, _modified(plane, latest))
         await plane.service.store.functions.put(replace(function, latest=latest))
+    _tell(plane, name, "updated")
     await plane.service.retire(name, LATEST)
     return latest
 
@@ -167,6 +170,7 @@ async def update_code(
         function = replace(function, latest=latest)
         await plane.service.store.functions.put(function)
         answer = await versions.publish_locked(plane, function) if publish else latest
+    _tell(plane, name, "updated")
     await plane.service.retire(name, LATEST)
     return answer
 
@@ -191,6 +195,7 @@ async def delete(plane: ControlPlane, name: str, qualifier: str | None = None) -
         elif functions.version(name, qualifier) is not None:
             _check_unreferenced(plane, name, qualifier)
             await functions.delete_version(name, qualifier)
+    _tell(plane, name, "deleted" if qualifier is None else "updated")
     plane.service.provision(name)
     await plane.service.retire(name, qualifier)
 
@@ -207,6 +212,11 @@ async def tag(plane: ControlPlane, name: str, add: Mapping[str, str], remove: fr
         tags = {k: v for k, v in {**function.tags, **add}.items() if k not in remove}
         check_tags(tags)
         await plane.service.store.functions.put(replace(function, tags=tags))
+
+
+def _tell(plane: ControlPlane, name: str, change: Change) -> None:
+    if plane.service.live.tap is not None:
+        plane.service.live.function(name, change)
 
 
 def check_tags(tags: Mapping[str, str]) -> None:

@@ -22,6 +22,7 @@ from jupyter_lambda.sandbox.base import RuntimeEvent, SandboxOutcome
 from .environments import Environment
 from .freezer import Frost
 from .lifecycle import Failure, InitFailure, Lifecycle
+from .live import Live
 from .metering import Usage, end_lines, record_of, start_line
 from .metrics import Metrics
 from .outcomes import Verdict, judge
@@ -67,10 +68,12 @@ class Invoker:
         store: Store,
         lifecycle: Lifecycle,
         metrics: Metrics,
+        live: Live,
         *,
         clock: Callable[[], float] = time.time,
         spawn: Callable[..., object],
     ) -> None:
+        self._live = live
         self._settings = settings
         self._store = store
         self._lifecycle = lifecycle
@@ -227,6 +230,8 @@ class Invoker:
         if invocation.stream is not None:
             event.stream = invocation.stream
         self._metrics.begin(version.name, now_s)
+        if self._live.tap is not None:
+            self._live.began(invocation, cold=environment.init_ms is not None, at_s=now_s)
         try:
             return await environment.sandbox.invoke(event, version.timeout_s)
         finally:
@@ -280,6 +285,8 @@ class Invoker:
         now_s, increment_ms = self._clock(), self._settings.billing_increment_ms
         record = record_of(call.invocation, call.version, verdict, usage, now_s=now_s, increment_ms=increment_ms)
         self._metrics.invocation(record, call.invocation.invoked_arn)
+        if self._live.tap is not None:
+            self._live.ended(record)
         end = end_lines(record)
         if verdict.log_line:
             end = verdict.log_line.encode() + b"\n" + end
@@ -304,6 +311,8 @@ class Invoker:
         call = self._calls[request_id]
         self._store.ledger.throttle(call.version.name, self._clock())
         self._metrics.throttle(call.invocation.invoked_arn, call.version.version)
+        if self._live.tap is not None:
+            self._live.throttled(call.version.name, request_id)
         self._refuse(request_id, TooManyRequestsException(reason=reason))
 
     def failed(self, request_id: str, failure: Failure) -> None:

@@ -15,6 +15,7 @@ from jupyter_lambda.sandbox.base import InitOutcome
 
 from .environments import Environment, Specs
 from .freezer import Freezer, Frost
+from .live import Live
 from .pool import Assign, Discard, Fail, Instruction, Key, Kind, Pool, Prepare, Start, Stop, Throttle
 from .settings import EngineSettings
 from .warm import Container, Warm
@@ -81,10 +82,12 @@ class Lifecycle:
         runtimes: Runtimes,
         pool: Pool,
         *,
+        live: Live,
         clock: Callable[[], float],
         spawn: Callable[..., object],
     ) -> None:
         self.pool = pool
+        self._live = live
         self._store = store
         self._sandboxes = sandboxes
         self._credentials = credentials
@@ -258,6 +261,8 @@ class Lifecycle:
             # Nobody waits for the others: their initialisation is neither a cold start nor billed.
             environment.init_ms = None if start.provisioned or start.prewarm else outcome.init_ms
             self._told(start, None)
+            if self._live.tap is not None:
+                self._live.environment(version.name, environment.sandbox.sandbox_id, "ready")
             self.release(environment)
             self.warm.used(version)
             return
@@ -330,6 +335,8 @@ class Lifecycle:
             sandbox, start.environment_id, version, credential, stream, written, provisioned=start.provisioned
         )
         self._environments[start.environment_id] = environment
+        if self._live.tap is not None:
+            self._live.environment(version.name, sandbox.sandbox_id, "starting")
         sandbox.exited.add_done_callback(lambda _: self._exited(environment))
         return environment
 
@@ -363,6 +370,8 @@ class Lifecycle:
         finally:
             if self._environments.get(environment.environment_id) is environment:
                 del self._environments[environment.environment_id]
+                if self._live.tap is not None:
+                    self._live.environment(environment.version.name, environment.sandbox.sandbox_id, "gone")
 
     def _lost(self, start: Start, failure: Failure) -> None:
         self._told(start, failure)

@@ -27,6 +27,7 @@ from .destinations import Outlet
 from .events import EventWorker
 from .invoker import Invoker
 from .lifecycle import Lifecycle
+from .live import Live, snapshot
 from .metrics import Metrics
 from .observing import keep, sample_provisioned, write
 from .pool import Pool, PoolLimits
@@ -66,6 +67,13 @@ class LambdaService:
         self.draining = False
         self.started_s = clock()
         self.metrics = Metrics(clock, is_reserved=self._is_reserved)
+        #: Changes of state, for whoever watches.
+        self.live = Live(
+            store.epoch,
+            lambda: snapshot(self),
+            lambda name: store.runs.job(name) is not None,
+            lambda: self.metrics.in_flight,
+        )
         self._sandboxes = sandboxes
         self._random = random.Random()  # noqa: S311 - shares of traffic, not secrets
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -102,11 +110,12 @@ class LambdaService:
             self.credentials,
             self.runtimes,
             pool,
+            live=self.live,
             clock=self.clock,
             spawn=self._spawn,
         )
         self._invoker = Invoker(
-            self.settings, self.store, self._lifecycle, self.metrics, clock=self.clock, spawn=self._spawn
+            self.settings, self.store, self._lifecycle, self.metrics, self.live, clock=self.clock, spawn=self._spawn
         )
         self._allocations = Allocations(
             self.store.functions,
@@ -133,6 +142,7 @@ class LambdaService:
 
     async def __aexit__(self, *exc_info: object) -> None:
         self.draining = True
+        self.live.close()
         await self._events.stop(0.0)
         self._lifecycle.stop()
         while self._tasks:  # the end of one may be the beginning of another
@@ -344,8 +354,11 @@ class LambdaService:
     async def drain(self, timeout_s: float) -> None:
         """Refuse new work, let what runs finish, keep the rest for the next start."""
         self.draining = True
+        if self.live.tap is not None:
+            self.live.engine("draining")
         self._lifecycle.warm.drain()
         await asyncio.gather(self._events.stop(timeout_s), self._quiet(timeout_s))
+        self.live.close()
 
     async def _quiet(self, timeout_s: float) -> None:
         try:

@@ -5,6 +5,7 @@ extension  joins it to the server: settings, routes, environment of kernels, sta
 keeper     the engine of this server: started on demand, watched, started again, stopped
 notices    tells of scheduled runs that failed, by events of the server
 handlers   the routes below ``base_url`` + ``lambda/``
+live       the websocket of each page, fed by ``feed``, which shares one ``subscription`` to the engine
 ========== =====================================================================================
 """
 

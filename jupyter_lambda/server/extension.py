@@ -14,8 +14,10 @@ from jupyter_lambda import __version__
 from jupyter_lambda.config import LambdaServer
 from jupyter_lambda.connection import default_state_dir
 
+from .feed import Feed
 from .handlers import routes
 from .keeper import EngineKeeper, KeeperSettings
+from .live import LiveHandler
 from .notices import FailureNotices
 
 #: Bytes of one answer through the proxy: AWS's 200 MB for a streamed response, and some.
@@ -50,16 +52,18 @@ class LambdaExtension(ExtensionApp):
             self.log,
         )
         self._client = AsyncHTTPClient(force_instance=True, max_clients=512, max_body_size=_ANSWER_MAX_BYTES)
+        self._feed = Feed(self.keeper, self.log)
         self._environment = _Environment(kernel_environment(self.keeper.settings))
         self.settings.update(
             jupyter_lambda_keeper=self.keeper,
             jupyter_lambda_client=self._client,
+            jupyter_lambda_feed=self._feed,
             jupyter_lambda_max_body_mb=traits.max_body_mb,
         )
 
     def initialize_handlers(self) -> None:
         """The routes; the server adds its base_url."""
-        self.handlers.extend(routes(""))
+        self.handlers.extend([*routes(""), (r"/lambda/api/live", LiveHandler)])
 
     async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
         await self.keeper.open()
@@ -69,6 +73,7 @@ class LambdaExtension(ExtensionApp):
     async def stop_extension(self) -> None:
         """Called when the server stops."""
         self._environment.restore()
+        await self._feed.close()
         self._client.close()
         if self._notices is not None:
             await self._notices.close()

@@ -69,6 +69,7 @@ class Clockwork:
         missed: MissedTicks = "once",
         most: int = 100,
         draining: Callable[[], bool] = lambda: False,
+        looked: Callable[[], None] = lambda: None,
         chance: random.Random | None = None,
     ) -> None:
         """
@@ -77,6 +78,7 @@ class Clockwork:
             missed: What becomes of missed ticks.
             most: How many of one schedule's ticks fire at once, at most.
             draining: While it says True nothing fires; it is due still.
+            looked: Called after each look for what is due: something has fired, or was made, changed or removed.
         """
         self._timers = timers
         self._owners = owners
@@ -85,6 +87,7 @@ class Clockwork:
         self._missed: MissedTicks = missed
         self._most = most
         self._draining = draining
+        self._looked = looked
         self._chance = chance or random.Random()  # noqa: S311 - spreads load, no secret
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -168,6 +171,7 @@ class Clockwork:
             self._wake.clear()
             try:
                 await self.fire_due()
+                self._looked()
             except LambdaError as error:
                 log.error("schedules: %s", error)  # noqa: TRY400 - the message says it all
                 await asyncio.sleep(_AGAIN_S)

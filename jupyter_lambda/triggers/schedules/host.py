@@ -33,8 +33,13 @@ class Schedules:
             missed=settings.missed_ticks,
             most=settings.missed_ticks_max,
             draining=lambda: service.draining,
+            looked=self._tell,
         )
         self.deliveries = Deliveries(store.deliveries, cloud, service.clock)
+
+    def _tell(self) -> None:
+        if self._service.live.tap is not None:
+            self._service.live.schedules()
 
     async def start(self) -> None:
         """Go on: what was missed while no engine ran is dealt with as the setting says."""
