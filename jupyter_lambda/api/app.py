@@ -122,7 +122,7 @@ class App:
             if bucket_of(host) is not None:
                 return await self._forward.s3(request, request_id)
             self._hosts.check(host)
-        if request.stream is not None:
+        if request.stream is not None and not request.path.startswith(address.PATH_PREFIX):
             return await self._forward.s3(request, request_id)
         if request.path.startswith("/_"):
             answer = await self._answer_unsigned(request, request_id)

@@ -158,6 +158,21 @@ def test_a_server_that_is_slow_or_away(proxied: Callable[..., str], ask: Ask, ga
     assert ask(api_id, "GET", "/")[::2] == (500, {"message": "Internal Server Error"})
 
 
+@pytest.mark.parametrize("uri", ["http://127.0.0.1:99999/", "http://[::1/"])
+def test_an_address_that_is_none(proxied: Callable[..., str], ask: Ask, engine: Engine, gateway: Any, uri: str):
+    api_id = proxied("ANY /a", "/")
+    integration = gateway.get_integrations(ApiId=api_id)["Items"][0]["IntegrationId"]
+    gateway.update_integration(ApiId=api_id, IntegrationId=integration, IntegrationUri=uri)
+    assert ask(api_id, "GET", "/a")[::2] == (500, {"message": "Internal Server Error"})
+    assert "is no address" in str(engine.triggers.apis.problem(api_id, "ANY /a"))
+
+
+@pytest.mark.parametrize("path", ["/in/%2e%2e/secret", "/in/a/%2E./../x", "/in/a%2f..%2f..%2fx"])
+def test_no_path_leads_out_of_what_the_integration_names(proxied: Callable[..., str], ask: Ask, path: str):
+    assert ask(proxied("ANY /in/{rest+}", "/public/{rest}"), "GET", path)[0] == 500
+    assert ask(proxied("$default", "/public"), "GET", path)[0] == 500
+
+
 def test_without_the_extra_a_jwt_authorizer_says_what_to_install(gateway: Any, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("jupyter_lambda.triggers.sites.jwt.available", lambda: False)
     api_id = gateway.create_api(Name="jwt", ProtocolType="HTTP")["ApiId"]

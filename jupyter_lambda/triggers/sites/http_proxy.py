@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from jupyter_lambda.http1 import Response
 from jupyter_lambda.http1.client import Client, Reply
@@ -46,12 +46,12 @@ async def forward(
     for name, value in variables.items():
         quoted = quote(value, safe="/")
         uri = uri.replace(f"{{{name}}}", quoted).replace(f"{{{name}+}}", quoted)
-    parts = urlsplit(uri)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise Failed(f"{uri[:128]} is no address of an HTTP server")
+    parts, port = _address(uri)
     target = parts.path.rstrip("/") + path if route_key == DEFAULT else parts.path
+    if any(segment in (".", "..") for segment in unquote(target).split("/")):
+        raise Failed(f"{target[:128]} could lead out of what the integration names")
     query = "&".join(one for one in (parts.query, visit.query) if one)
-    client = Client(_connector(parts.hostname, parts.port, secure=parts.scheme == "https"))
+    client = Client(_connector(parts.hostname or "", port, secure=parts.scheme == "https"))
     try:
         async with asyncio.timeout(timeout_s):
             reply = await client.request(
@@ -70,6 +70,22 @@ async def forward(
         client.close()
     headers = [(n.decode("latin-1"), v.decode("latin-1")) for n, v in reply.raw_headers]
     return Response(reply.status, [(n, v) for n, v in headers if n.lower() not in HOP_HEADERS], body)
+
+
+def _address(uri: str) -> tuple[SplitResult, int | None]:
+    """An integration's URI in its parts, and its port.
+
+    Raises:
+        Failed: It is none.
+    """
+    try:
+        parts = urlsplit(uri)
+        port = parts.port
+    except ValueError as exc:
+        raise Failed(f"{uri[:128]} is no address of an HTTP server: {exc}") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise Failed(f"{uri[:128]} is no address of an HTTP server")
+    return parts, port
 
 
 def _connector(host: str, port: int | None, *, secure: bool) -> Callable[..., Any]:

@@ -34,7 +34,11 @@ def from_format_2(payload: bytes) -> Response:
     """
     answer = _parsed(payload)
     if not isinstance(answer, dict) or "statusCode" not in answer:
-        body = answer.encode() if isinstance(answer, str) else json.dumps(answer, separators=(",", ":")).encode()
+        body = (
+            answer.encode("utf-8", "replace")
+            if isinstance(answer, str)
+            else json.dumps(answer, separators=(",", ":")).encode()
+        )
         return Response(200, [_JSON], body)
     headers = _single(answer.get("headers"))
     cookies = answer.get("cookies")
@@ -154,7 +158,7 @@ def _value(name: str, value: Any) -> str:
     text = str(value)
     if "\r" in text or "\n" in text or "\0" in text:
         raise Malformed(f"the value of header {name[:64]} has a line break")
-    return text.encode().decode("latin-1")
+    return text.encode("utf-8", "replace").decode("latin-1")
 
 
 def _with_type(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:

@@ -142,3 +142,10 @@ def test_what_is_no_json_is_malformed(payload):
             from_format_2(payload)
     else:
         assert from_format_2(payload).status == 200
+
+
+def test_text_that_is_no_unicode_is_sent_with_marks_in_its_place():
+    """JSON can name halves of surrogate pairs, which UTF-8 has no bytes for."""
+    assert from_format_2(rb'"a\ud800"').body == b"a?"
+    response = from_format_2(rb'{"statusCode": 200, "headers": {"X-A": "b\ud800"}, "body": "\ud800"}')
+    assert (dict(response.headers)["X-A"], response.body) == ("b?", b"?")
