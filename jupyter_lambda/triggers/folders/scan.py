@@ -58,6 +58,10 @@ class Pattern:
         self.text = text
         self._segments = [*segments, "*"] if segments[-1] == "**" else segments
         self._compiled = [None if s == "**" else re.compile(fnmatch.translate(s)) for s in self._segments]
+        last = self._segments[-1]
+        others = [fnmatch.translate(one) for one in UNFINISHED if not fnmatch.fnmatchcase(last, one)]
+        # One expression: of a large folder each file's name is looked at every time.
+        self._unfinished = re.compile("|".join(others)) if others else None
 
     def matches(self, name: str) -> bool:
         """Whether a file's name counts."""
@@ -71,8 +75,7 @@ class Pattern:
 
     def is_unfinished(self, base: str) -> bool:
         """A temporary file's name, which the pattern doesn't ask for by itself (``*.tmp`` asks for ``a.tmp``)."""
-        last = self._segments[-1]
-        return any(fnmatch.fnmatchcase(base, one) and not fnmatch.fnmatchcase(last, one) for one in UNFINISHED)
+        return self._unfinished is not None and self._unfinished.match(base) is not None
 
     def _fits(self, parts: list[str], at: int, segment: int, *, upto: int | None = None) -> bool:
         """Whether the parts from ``at`` fit the segments from ``segment``; ``upto``: only the first so many."""
