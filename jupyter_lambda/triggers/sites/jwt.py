@@ -26,6 +26,8 @@ EXTRA = "JWT authorizers need the package joserfc: pip install 'jupyter-lambda[j
 _ALGORITHMS = ["RS256", "RS384", "RS512"]
 #: Seconds that an issuer's keys are good for (AWS: two hours), and between two looks for a key that wasn't there.
 _KEYS_S, _AGAIN_S = 7_200.0, 60.0
+#: Seconds that an issuer whose keys can't be read is left alone: whoever sends tokens would else have it asked each time.
+_BROKEN_S = 5.0
 #: Seconds for an issuer to answer; bytes of its documents.
 _FETCH_S, _FETCH_MAX_BYTES = 5.0, 1024 * 1024
 DISCOVERY = "/.well-known/openid-configuration"
@@ -75,6 +77,8 @@ class Tokens:
         self._read = read
         self._keys: dict[str, _Keys] = {}
         self._locks: dict[str, asyncio.Lock] = {}
+        #: Issuer → why its keys could not be read, and when.
+        self._broken: dict[str, tuple[str, float]] = {}
 
     async def verify(self, token: str, issuer: str, audience: Sequence[str]) -> dict[str, Any]:
         """The claims of a good token.
@@ -96,7 +100,7 @@ class Tokens:
         if claims.get("iss") != issuer:
             raise BadToken("the issuer of the token does not match")
         named = claims.get("aud", claims.get("client_id"))
-        if not set(named if isinstance(named, list) else [named]) & set(audience):
+        if not any(one in audience for one in (named if isinstance(named, list) else [named])):
             raise BadToken("the token has an invalid audience")
         for claim in ("exp", "nbf", "iat"):
             if claim in claims and (isinstance(claims[claim], bool) or not isinstance(claims[claim], int | float)):
@@ -115,15 +119,21 @@ class Tokens:
                 age_s = now_s - known.fetched_s
                 if age_s < _KEYS_S and (_has(known.found, kid) or age_s < _AGAIN_S):
                     return known.found
-            try:
-                found = await asyncio.to_thread(self._fetch_keys, issuer)
-            except (OSError, ValueError, KeyError, TypeError) as exc:
-                if known is not None:
-                    log.warning("the keys of %s can't be read again: %s", issuer, exc)
-                    return known.found
-                raise Broken(f"the keys of the issuer {issuer} can't be read: {exc}") from exc
-            self._keys[issuer] = _Keys(found, now_s)
-            return found
+            why, since_s = self._broken.get(issuer, ("", -_BROKEN_S))
+            if not 0 <= now_s - since_s < _BROKEN_S:
+                try:
+                    found = await asyncio.to_thread(self._fetch_keys, issuer)
+                except Exception as exc:  # noqa: BLE001 - the network's, HTTP's, whatever the documents hold
+                    why = f"the keys of the issuer {issuer} can't be read: {exc or type(exc).__name__}"
+                    self._broken[issuer] = (why, now_s)
+                    log.warning("%s", why)
+                else:
+                    self._broken.pop(issuer, None)
+                    self._keys[issuer] = _Keys(found, now_s)
+                    return found
+            if known is not None:
+                return known.found
+            raise Broken(why)
 
     def _fetch_keys(self, issuer: str) -> Any:
         from joserfc.jwk import KeySet
@@ -158,7 +168,7 @@ def _decode(token: str, keys: Any) -> dict[str, Any]:
 
     try:
         claims: dict[str, Any] = jwt.decode(token, keys, algorithms=_ALGORITHMS).claims
-    except (JoseError, ValueError) as exc:
+    except (JoseError, ValueError, TypeError) as exc:
         raise BadToken(f"the signature of the token is not valid: {type(exc).__name__}") from None
     return claims
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import http.client
 from typing import Any
 
 import pytest
@@ -125,10 +127,43 @@ async def test_an_issuer_that_is_away(tokens: Tokens, issuer: Issuer, clock: Clo
     with pytest.raises(Broken, match="no route to host"):
         await tokens.verify(token(), ISSUER, ["me"])
     issuer.down = False
+    clock.now_s += 5
     await tokens.verify(token(), ISSUER, ["me"])
     issuer.down = True
     clock.now_s += 7_201
     assert await tokens.verify(token(exp=clock.now_s + 60), ISSUER, ["me"]), "the keys that are known still serve"
+
+
+async def test_an_issuer_that_is_away_is_left_alone_for_a_while(tokens: Tokens, issuer: Issuer):
+    issuer.down = True
+    for _ in range(20):
+        with pytest.raises(Broken, match="no route to host"):
+            await tokens.verify(token(), ISSUER, ["me"])
+    assert issuer.read == 1
+
+
+@pytest.mark.parametrize("keys", [5, {"keys": 5}, {"keys": [5]}, {"keys": [{"kty": "RSA"}]}, {}])
+async def test_documents_that_are_none(clock: Clock, keys: Any):
+    tokens = Tokens(clock, lambda url: {"jwks_uri": "x"} if url.startswith(ISSUER) else keys)
+    with pytest.raises(Broken, match="can't be read"):
+        await tokens.verify(token(), ISSUER, ["me"])
+
+
+async def test_an_answer_that_is_no_http(clock: Clock):
+    def read(url: str) -> Any:
+        raise http.client.BadStatusLine("hello")
+
+    with pytest.raises(Broken, match="hello"):
+        await Tokens(clock, read).verify(token(), ISSUER, ["me"])
+
+
+async def test_what_a_token_claims_of_itself_is_no_failure(tokens: Tokens):
+    for audience in ([{}], {}, [["me"]]):
+        with pytest.raises(BadToken):
+            await tokens.verify(token(aud=audience), ISSUER, ["me"])
+    head = base64.urlsafe_b64encode(b'{"alg": "RS256", "crit": 5}').decode().rstrip("=")
+    with pytest.raises(BadToken):
+        await tokens.verify(f"{head}.e30.AA", ISSUER, ["me"])
 
 
 def test_scopes():
