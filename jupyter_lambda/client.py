@@ -224,12 +224,25 @@ class Admin:
         """Remove what a job's runs left behind."""
         self.call("DELETE", f"/jobs/{quote(function, safe='')}")
 
+    def notifications(self, function: str | None = None) -> list[dict[str, Any]]:
+        """What buckets and topics tell functions: state, messages that wait, last result."""
+        found: list[dict[str, Any]] = self.call("GET", "/notifications", function=function)["notifications"]
+        return found
+
+    def set_notifications_paused(self, function: str, *, paused: bool, **which: str) -> list[dict[str, Any]]:
+        """Pause what a bucket or topic tells a function, or go on: ``bucket``, ``topic``, ``configuration``."""
+        path = f"/notifications/{'pause' if paused else 'resume'}"
+        body = json.dumps({"function": function, **which}).encode()
+        status, answer = self._send("POST", path, {}, body)
+        found: list[dict[str, Any]] = _read(status, answer, f"POST {PREFIX}{path}")["notifications"]
+        return found
+
     def call(self, method: str, path: str, **query: Any) -> dict[str, Any]:
         """One signed request to an admin route; parameters that are None are left out."""
         status, body = self._send(method, path, query)
         return _read(status, body, f"{method} {PREFIX}{path}")
 
-    def _send(self, method: str, path: str, query: Mapping[str, Any]) -> tuple[int, bytes]:
+    def _send(self, method: str, path: str, query: Mapping[str, Any], content: bytes = b"") -> tuple[int, bytes]:
         from http.client import HTTPConnection, HTTPException, HTTPSConnection
 
         given = {key: str(value) for key, value in query.items() if value is not None}
@@ -238,9 +251,10 @@ class Admin:
         host, port = self.connection.host_port
         kind = HTTPSConnection if url.startswith("https:") else HTTPConnection
         http = kind(host, port, timeout=self.timeout_s)
-        signed = sign(self.connection, method, url, {}, b"")
+        signed = sign(self.connection, method, url, {}, content)
         try:
-            http.request(method, urlsplit(url)._replace(scheme="", netloc="").geturl(), headers=signed)
+            target = urlsplit(url)._replace(scheme="", netloc="").geturl()
+            http.request(method, target, body=content or None, headers=signed)
             answer = http.getresponse()
             body = answer.read()
         except (OSError, HTTPException) as exc:

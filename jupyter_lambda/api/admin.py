@@ -28,7 +28,7 @@ from jupyter_lambda.triggers.folders import files
 from jupyter_lambda.triggers.folders.telling import FILES_PATH
 from jupyter_lambda.triggers.host import Triggers
 
-from . import folders, live, site_urls
+from . import folders, live, notifications, site_urls
 from .downloads import PREFIX as PACKAGES_PREFIX
 from .downloads import file_url, package_bytes
 from .routing import Router
@@ -45,12 +45,13 @@ _DOCTOR_TIMEOUT_S = 60.0
 class Query:
     """The parameters of an admin request, each used at most once."""
 
-    def __init__(self, text: str, host: str = "") -> None:
+    def __init__(self, text: str, host: str = "", body: bytes = b"") -> None:
         """
         Args:
             host: The request's Host header.
+            body: What it brought besides, for routes that take a document.
         """
-        self.host = host
+        self.host, self.body = host, body
         try:
             self._given = parse_qs(text, max_num_fields=100)
         except ValueError:
@@ -116,7 +117,7 @@ class Admin:
         if found is None:
             raise UnknownOperationException(f"There is no admin route {request.method} {request.path[:256]}.")
         route, labels = found
-        answer = await route(self, Query(request.query, request.headers.get("host", "")), labels)
+        answer = await route(self, Query(request.query, request.headers.get("host", ""), request.body), labels)
         body = json.dumps(answer, separators=(",", ":"), default=str).encode()
         return Response(200, [*headers, ("Content-Type", "application/json")], body)
 
@@ -218,6 +219,15 @@ class Admin:
     async def _delete_folder(self, query: Query, labels: dict[str, str]) -> dict[str, Any]:
         return await folders.remove(self._triggers.folders, query)
 
+    async def _notifications(self, query: Query, labels: dict[str, str]) -> dict[str, Any]:
+        return {"notifications": await self._triggers.notifications.described(query.text("function"))}
+
+    async def _pause_notifications(self, query: Query, labels: dict[str, str]) -> dict[str, Any]:
+        return await notifications.set_paused(self._triggers.notifications, query.body, paused=True)
+
+    async def _resume_notifications(self, query: Query, labels: dict[str, str]) -> dict[str, Any]:
+        return await notifications.set_paused(self._triggers.notifications, query.body, paused=False)
+
     async def _apis(self, query: Query, labels: dict[str, str]) -> dict[str, Any]:
         account = self._service.account
         return {"routes": site_urls.routes(self._triggers.apis, account, query.host, query.text("function"))}
@@ -242,4 +252,7 @@ _ROUTES: tuple[tuple[str, str, Route], ...] = (
     ("GET", "folders", Admin._folders),
     ("PUT", "folders", Admin._put_folder),
     ("DELETE", "folders", Admin._delete_folder),
+    ("GET", "notifications", Admin._notifications),
+    ("POST", "notifications/pause", Admin._pause_notifications),
+    ("POST", "notifications/resume", Admin._resume_notifications),
 )

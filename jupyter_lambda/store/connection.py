@@ -17,6 +17,7 @@ MIGRATIONS = (
     "schema_http.sql",
     "schema_mappings.sql",
     "schema_sources.sql",
+    "schema_pauses.sql",
 )
 #: Milliseconds to wait for another process that reads the file (a backup, the sqlite3 shell).
 BUSY_TIMEOUT_MS = 5_000

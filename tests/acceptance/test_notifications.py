@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import struct
+import time
 import zlib
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+
+from jupyter_lambda.client import Admin
 
 from .cloud import Cloud, cloud  # noqa: F401 - a fixture
 
@@ -191,8 +194,6 @@ def test_events_have_awss_shape_and_each_configuration_its_own(cloud: Cloud) -> 
 
 
 def _status(cloud: Cloud) -> Any:  # noqa: F811
-    from jupyter_lambda.client import Admin
-
     status: Any = Admin(cloud.connection).status()
     return status["triggers"].get("notifications", {})
 
@@ -317,8 +318,6 @@ def test_notifications_come_back_with_the_engine(cloud: Cloud) -> None:  # noqa:
     )
     subscribed = cloud.client("sns").subscribe(TopicArn=topic, Protocol="lambda", Endpoint=arn)["SubscriptionArn"]
     if cloud.persists:
-        import time
-
         time.sleep(4)  # what a kill may cost the server
     cloud.kill()
     cloud.start()
@@ -337,3 +336,58 @@ def test_notifications_come_back_with_the_engine(cloud: Cloud) -> None:  # noqa:
     cloud.client("s3").delete_object(Bucket="lasting", Key="a.txt")
     cloud.client("s3").delete_bucket(Bucket="lasting")
     cloud.until(lambda: "s3:lasting" not in json.dumps(_status(cloud)))
+
+
+def test_a_pause_holds_what_comes_through_a_kill(cloud: Cloud) -> None:  # noqa: F811
+    bucket(cloud, "seen")
+    bucket(cloud, "holding")
+    topic = cloud.client("sns").create_topic(Name="holding")["TopicArn"]
+    arn = cloud.deploy("holding", WITNESS)
+    allow(cloud, "holding", "s3", "arn:aws:s3:::holding")
+    allow(cloud, "holding", "sns", topic)
+    configuration = {"LambdaFunctionConfigurations": [entry(arn, prefix="in/")]}  # without an Id
+    cloud.client("s3").put_bucket_notification_configuration(Bucket="holding", NotificationConfiguration=configuration)
+    cloud.client("sns").subscribe(TopicArn=topic, Protocol="lambda", Endpoint=arn)
+
+    def fire(number: int) -> None:
+        cloud.client("s3").put_object(Bucket="holding", Key=f"in/{number}", Body=b"x")
+        cloud.client("sns").publish(TopicArn=topic, Message=str(number))
+
+    def numbers() -> list[str]:
+        records = [event["Records"][0] for event in seen(cloud, "holding")]
+        return sorted(one["s3"]["object"]["key"] if "s3" in one else one["Sns"]["Message"] for one in records)
+
+    fire(0)
+    cloud.until(lambda: numbers() == ["0", "in/0"])
+    for which in ({"bucket": "holding"}, {"topic": "holding"}):
+        [held] = Admin(cloud.connection).set_notifications_paused("holding", paused=True, **which)
+        assert held["state"] == "paused"
+    for number in range(1, 4):
+        fire(number)
+    cloud.client("s3").put_bucket_notification_configuration(Bucket="holding", NotificationConfiguration=configuration)
+    if cloud.persists:
+        time.sleep(4)  # what a kill may cost the server
+    cloud.kill()
+    cloud.start()
+    if not cloud.persists:  # a server that forgets
+        for name in ("seen", "holding"):
+            bucket(cloud, name)
+        cloud.client("sns").create_topic(Name="holding")
+    expected = range(1, 6) if cloud.persists else range(4, 6)
+    fire(4)
+    fire(5)
+    time.sleep(4)  # longer than two polls
+    assert numbers() == (["0", "in/0"] if cloud.persists else [])
+    told = Admin(cloud.connection).notifications("holding")
+    assert [(one["state"], one["delivered"]) for one in told] == [("paused", 0)] * 2
+    # S3's test events wait, too.
+    assert all(one["queue_depth"] >= len(expected) for one in told)
+    for which in ({"bucket": "holding"}, {"topic": "holding"}):
+        Admin(cloud.connection).set_notifications_paused("holding", paused=False, **which)
+    first = ["0", "in/0"] if cloud.persists else []
+    wanted = sorted([*first, *map(str, expected), *(f"in/{number}" for number in expected)])
+    cloud.until(lambda: len(numbers()) >= len(wanted))
+    fire(6)
+    cloud.until(lambda: {"6", "in/6"} <= set(numbers()))
+    assert numbers() == sorted([*wanted, "6", "in/6"])
+    assert {one["last_result"] for one in Admin(cloud.connection).notifications("holding")} == {"OK"}

@@ -5,6 +5,8 @@ Quoted: Amazon S3 API Reference, "PutBucketNotificationConfiguration"; Amazon SN
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -226,3 +228,80 @@ def test_own_queues_are_nobody_elses(aws, bucket, function):
     put(aws, bucket, created(function))
     sqs = aws("sqs")
     assert not [url for url in sqs.list_queues().get("QueueUrls", []) if "jupyter-lambda-own" in url]
+
+
+def owner(engine: Engine, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+    data = json.dumps(body).encode() if body is not None else b""
+    status, _, answer = engine.signed(method, f"/_jupyter_lambda/notifications{path}", data)
+    return status, json.loads(answer)
+
+
+def told(engine: Engine, name: str) -> list[dict[str, Any]]:
+    status, answer = owner(engine, "GET", f"?function={name}")
+    assert status == 200
+    found: list[dict[str, Any]] = answer["notifications"]
+    return found
+
+
+def until(look: Callable[[], bool]) -> None:
+    deadline_s = time.monotonic() + 20
+    while not look():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.05)
+
+
+def test_a_paused_configuration_stays_so_when_it_is_put_again(engine, aws, bucket, function, name):
+    put(aws, bucket, created(function, Filter={"Key": {"FilterRules": [{"Name": "prefix", "Value": "in/"}]}}))
+    [before] = told(engine, name)
+    assert (before["state"], before["bucket"], before["prefix"], before["dropped"]) == ("on", bucket, "in/", 0)
+    status, answer = owner(engine, "POST", "/pause", {"function": name, "bucket": bucket})
+    assert (status, [one["state"] for one in answer["notifications"]]) == (200, ["paused"])
+    aws("s3").put_object(Bucket=bucket, Key="in/a", Body=b"x")
+    # Without an Id: S3 makes a new one, and the configuration is the same all the same.
+    again = created(function, Filter={"Key": {"FilterRules": [{"Name": "Prefix", "Value": "in/"}]}})
+    put(aws, bucket, again)
+    [after] = told(engine, name)
+    assert (after["id"], after["state"], after["delivered"]) == (before["id"], "paused", 0)
+    assert after["queue_depth"] >= 1  # S3's test events wait there, too
+    [shown] = get(aws, bucket)["LambdaFunctionConfigurations"]
+    assert after["configuration"] == shown["Id"]
+    # One that is not the same is another.
+    put(aws, bucket, again, {"LambdaFunctionArn": function, "Events": ["s3:ObjectRemoved:*"], "Id": "gone"})
+    states = {one["id"]: (one["state"], one["configuration"] == "gone") for one in told(engine, name)}
+    assert states.pop(before["id"]) == ("paused", False)
+    assert list(states.values()) == [("on", True)]
+    status, answer = owner(engine, "POST", "/resume", {"function": name, "configuration": before["id"]})
+    assert (status, [one["state"] for one in answer["notifications"]]) == (200, ["on"])
+    until(lambda: [one["delivered"] for one in told(engine, name) if one["id"] == before["id"]] == [1])
+
+
+def test_a_paused_subscription(engine, aws, function, name):
+    sns = aws("sns")
+    topic = sns.create_topic(Name=name)["TopicArn"]
+    arn = sns.subscribe(TopicArn=topic, Protocol="lambda", Endpoint=function)["SubscriptionArn"]
+    status, answer = owner(engine, "POST", "/pause", {"function": name, "topic": name})
+    assert (status, answer["notifications"][0]["subscription"]) == (200, arn)
+    sns.publish(TopicArn=topic, Message="a")
+    sns.set_subscription_attributes(SubscriptionArn=arn, AttributeName="FilterPolicy", AttributeValue="{}")
+    assert sns.subscribe(TopicArn=topic, Protocol="lambda", Endpoint=function)["SubscriptionArn"] == arn
+    [one] = told(engine, name)
+    assert (one["state"], one["queue_depth"], one["delivered"]) == ("paused", 1, 0)
+    assert owner(engine, "POST", "/resume", {"function": function, "topic": topic, "configuration": arn})[0] == 200
+    until(lambda: told(engine, name)[0]["delivered"] == 1)
+    assert told(engine, name)[0]["last_result"] == "OK"
+
+
+def test_what_is_asked_of_pauses_and_is_not_there(engine, aws, bucket, function, name):
+    put(aws, bucket, created(function))
+    for body in (
+        {"function": name, "bucket": f"{bucket}-not"},
+        {"function": f"{name[:50]}-not", "bucket": bucket},
+        {"function": name, "topic": bucket},
+        {"function": name, "configuration": "none"},
+    ):
+        status, answer = owner(engine, "POST", "/pause", body)
+        assert (status, "There is no" in answer["Message"]) == (404, True)
+    both = {"function": name, "bucket": bucket, "topic": bucket}
+    for wrong in ([], {"function": name}, {"bucket": bucket}, {"function": name, "bucket": 1}, {"x": "y"}, both):
+        assert owner(engine, "POST", "/pause", wrong)[0] == 400
+    assert [one["state"] for one in told(engine, name)] == ["on"]

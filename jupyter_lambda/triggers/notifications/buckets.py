@@ -47,11 +47,11 @@ class Buckets:
         if validate:
             for rule in here:
                 self._check_target(bucket, rule)
-        known = {one.name: one for one in self._rows.notifications("s3", bucket)}
-        wanted = [self._notification(bucket, rule, known.get(rule.name)) for rule in here]
+        known = self._rows.notifications("s3", bucket)
+        wanted = [self._notification(bucket, rule, before) for rule, before in _paired(here, known)]
         kept = {one.id for one in wanted}
-        fresh = [one for one in wanted if one.id not in {old.id for old in known.values()}]
-        gone = [one for one in known.values() if one.id not in kept]
+        fresh = [one for one in wanted if one.id not in {old.id for old in known}]
+        gone = [one for one in known if one.id not in kept]
         try:
             queues = [_rule(one, (await open_queue(self._cloud, one))[1]) for one in wanted]
             whole = dict(document)
@@ -149,8 +149,12 @@ class Buckets:
             raise _invalid(arn, f"Not authorized to invoke function [{arn}]")
 
     def _notification(self, bucket: str, rule: Rule, known: Notification | None) -> Notification:
-        """What a rule becomes; the queue stays as long as name and function do."""
-        if known is not None and known.function_arn == rule.target_arn:
+        """What a rule becomes.
+
+        Args:
+            known: What it was before; its queue stays, what waits there, and whether it is paused.
+        """
+        if known is not None:
             made, created_s = known.id, known.created_s
         else:
             made, created_s = secrets.token_hex(8), self._service.clock()
@@ -166,6 +170,23 @@ class Buckets:
             suffix=rule.suffix,
             created_s=created_s,
         )
+
+
+def _paired(rules: Sequence[Rule], known: Sequence[Notification]) -> list[tuple[Rule, Notification | None]]:
+    """Rules and what each was before: by name and function; or, as S3 makes new names for those that the caller left
+    out, by all that they say.
+    """
+    by_name = {(one.name, one.function_arn): one for one in known}
+    left = {one.id: one for one in known}
+    for rule in rules:
+        if (found := by_name.get((rule.name, rule.target_arn))) is not None:
+            left.pop(found.id, None)
+    by_content = {_content(_function_rule(one)): one for one in left.values()}
+    return [(rule, by_name.get((rule.name, rule.target_arn)) or by_content.get(_content(rule))) for rule in rules]
+
+
+def _content(rule: Rule) -> tuple[str, tuple[str, ...], str, str]:
+    return rule.target_arn, tuple(sorted(rule.events)), rule.prefix, rule.suffix
 
 
 def _invalid(arn: str, why: str) -> InvalidArgument:

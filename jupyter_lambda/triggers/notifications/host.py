@@ -6,17 +6,19 @@ import asyncio
 import functools
 import logging
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from jupyter_lambda.engine.service import LambdaService
 from jupyter_lambda.errors import LambdaError
 from jupyter_lambda.http1 import Response
+from jupyter_lambda.model.notification import Kind, Notification
 from jupyter_lambda.store.sources import Sources
 from jupyter_lambda.triggers.cloud.hooks import Forwarded
 from jupyter_lambda.triggers.cloud.host import Cloud
 from jupyter_lambda.triggers.queue import Queue
 
+from . import holding
 from . import xml_documents as xml
 from .buckets import Buckets
 from .passing import hide_queues, pass_on
@@ -73,7 +75,7 @@ class Notifications:
         self._started = False
         running = list(self._pumps.values())
         for pump, _ in running:
-            pump.stopping.set()
+            pump.stop()
         tasks = [task for _, task in running]
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=max(0.001, timeout_s))
@@ -88,13 +90,48 @@ class Notifications:
             one.id: {
                 "trigger": one.trigger,
                 "function": one.function_arn.partition(":function:")[2],
+                "state": "paused" if pump.paused else "on",
                 "problem": pump.problem,
+                "queue_depth": pump.depth,
                 "delivered": pump.delivered,
                 "dropped": pump.dropped,
             }
             for one in self._rows.notifications()
             if (pump := self._pump(one.id)) is not None
         }
+
+    # ── what the engine's owner asks for ─────────────────────────────────────────────────────────────────────────────
+
+    async def described(self, function: str | None = None) -> list[dict[str, Any]]:
+        """Those of one function, or all: state, messages that wait, last result."""
+        found = holding.of_function(self._rows, self._service.account, function)
+        await holding.measure(self._pumps_of(found))
+        return [self._described(one) for one in found]
+
+    async def set_paused(
+        self, function: str, kind: Kind | None, resource: str | None, name: str | None, *, paused: bool
+    ) -> list[dict[str, Any]]:
+        """Pause, or go on; see ``holding.chosen`` for which. Once a pause is answered nothing more is fired.
+
+        Raises:
+            ResourceNotFoundException: There is none such.
+            StoreError: It can't be written down.
+        """
+        found = holding.chosen(self._rows, self._service.account, function, kind, resource, name)
+        await self._rows.set_paused([one.id for one in found], paused=paused)
+        pumps = self._pumps_of(found)
+        for pump in pumps:
+            pump.look()
+        if paused:
+            await holding.quiet(pumps)
+        return [self._described(one) for one in found]
+
+    def _described(self, one: Notification) -> dict[str, Any]:
+        pump, paused = self._pump(one.id), self._rows.is_paused(one.id)
+        return holding.described(one, pump, self._service.account, paused=paused)
+
+    def _pumps_of(self, some: Sequence[Notification]) -> list[Pump]:
+        return [pump for one in some if (pump := self._pump(one.id)) is not None]
 
     def _pump(self, notification_id: str) -> Pump | None:
         found = self._pumps.get(notification_id)
@@ -105,10 +142,14 @@ class Notifications:
         wanted = {one.id: one for one in self._rows.notifications()} if self._started else {}
         for notification_id, (pump, _) in self._pumps.items():
             if notification_id not in wanted:
-                pump.stopping.set()
+                pump.stop()
         for one in wanted.values():
             if one.id not in self._pumps:
-                pump = Pump(one, self._service, self._cloud, attach=self._attach, current=self._rows.notification)
+                rows = self._rows
+                pump = Pump(
+                    one, self._service, self._cloud,
+                    attach=self._attach, current=rows.notification, is_paused=rows.is_paused,
+                )  # fmt: skip
                 task = asyncio.create_task(pump.run(), name=f"notification {one.id}")
                 self._pumps[one.id] = pump, task
                 task.add_done_callback(functools.partial(self._ended, one.id))

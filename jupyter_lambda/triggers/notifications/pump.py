@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds between attempts to reach the queue and what fills it: first, and longest.
 FIRST_S, LONGEST_S = 0.2, 10.0
+#: Seconds between looks at how many messages wait: while it is paused, and while more come than are worked off.
+DEPTH_S = 15.0
 #: Receptions that are being worked off at once.
 UNDER_WAY_MAX = 8
 #: Makes ids of invocations from those of messages: what comes twice is one invocation.
@@ -46,51 +48,118 @@ class Pump:
         *,
         attach: Callable[[str], Awaitable[Queue]],
         current: Callable[[str], Notification | None],
+        is_paused: Callable[[str], bool],
     ) -> None:
         """
         Args:
             attach: Makes sure that the cloud fills the queue of the notification of this id.
             current: The notification as it is now; None: it is no more.
+            is_paused: Whether messages are to stay in the queue.
         """
         self.id = notification.id
         #: Why nothing comes; "" where all is well.
         self.problem = ""
+        #: How it went with the last message: "" before the first, "OK", "PROBLEM: …".
+        self.last_result = ""
         self.delivered = 0
         self.dropped = 0
+        #: Messages that wait, as the queue said last.
+        self.depth: int | None = None
+        #: Where they wait, once it was found.
+        self.queue: Queue | None = None
         self.stopping = asyncio.Event()
         #: Set when what was missing may be there now.
         self.wake = asyncio.Event()
         self._service, self._cloud, self._attach, self._current = service, cloud, attach, current
+        self._is_paused = is_paused
+        #: Set while nothing more is to be received: it is paused, or stops.
+        self._halt = asyncio.Event()
+        #: Set when somebody paused it, or let it go on.
+        self._looked = asyncio.Event()
+        #: Set while nothing is being received or worked off.
+        self._at_rest = asyncio.Event()
+        self._at_rest.set()
+        self._depth_due_s = 0.0
         self._under_way: set[asyncio.Task[None]] = set()
+
+    @property
+    def paused(self) -> bool:
+        """Whether messages stay in the queue."""
+        return self._is_paused(self.id)
+
+    def stop(self) -> None:
+        """Receive nothing more, and end."""
+        self.stopping.set()
+        self._halt.set()
+
+    def look(self) -> None:
+        """It was paused, or is to go on."""
+        if self.paused or self.stopping.is_set():
+            self._halt.set()
+        else:
+            self._halt.clear()
+        self._looked.set()
+
+    async def quiet(self) -> None:
+        """Until nothing that was received is on its way any more; for one that is paused."""
+        await self._at_rest.wait()
 
     async def run(self) -> None:
         """Until ``stopping``, or the notification is gone."""
         backoff = Backoff(FIRST_S, LONGEST_S)
-        try:
-            while not self.stopping.is_set() and self._current(self.id) is not None:
-                try:
-                    queue = await self._attach(self.id)
-                    self._well()
-                    await self._read(queue, backoff)
-                except Exception as error:  # noqa: BLE001 - the cloud's, the network's: tried again
-                    self._tell(error)
-                    self.wake.clear()
-                    await first_of(self.wake, self.stopping, seconds=backoff.next_s())
-        finally:
-            if self._under_way:
-                await asyncio.wait(self._under_way)
+        while not self.stopping.is_set() and self._current(self.id) is not None:
+            try:
+                # Paused or not: what happens meanwhile can only wait in a queue that is told.
+                self.queue = await self._attach(self.id)
+                self._well()
+                await self._hold(self.queue)
+                await self._read(self.queue, backoff)
+            except Exception as error:  # noqa: BLE001 - the cloud's, the network's: tried again
+                self._tell(error)
+                self.wake.clear()
+                await first_of(self.wake, self.stopping, seconds=backoff.next_s())
+
+    async def _hold(self, queue: Queue) -> None:
+        """While it is paused."""
+        while True:
+            self._looked.clear()
+            if not self.paused or self.stopping.is_set():
+                return
+            self.depth = (await queue.attributes()).depth
+            await first_of(self._looked, self.stopping, seconds=DEPTH_S)
 
     async def _read(self, queue: Queue, backoff: Backoff) -> None:
-        while not self.stopping.is_set():
-            messages = await queue.receive_until(self.stopping, BATCH_MAX, queue.wait_s, self._may_leave)
-            backoff.reset()
-            if messages:
-                await self._room()
-                task = asyncio.create_task(self._deliver(queue, messages), name=f"messages of {self.id}")
-                self._under_way.add(task)
-                task.add_done_callback(self._under_way.discard)
-            if len(messages) < BATCH_MAX and self._under_way:
-                await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
+        self._at_rest.clear()
+        try:
+            while not self._halt.is_set():
+                messages = await queue.receive_until(self._halt, BATCH_MAX, queue.wait_s, self._may_leave)
+                backoff.reset()
+                if messages and self.paused:  # of the poll that was waiting when it was paused
+                    await queue.change_visibility([message["ReceiptHandle"] for message in messages], 0)
+                    return
+                if messages:
+                    await self._room()
+                    task = asyncio.create_task(self._deliver(queue, messages), name=f"messages of {self.id}")
+                    self._under_way.add(task)
+                    task.add_done_callback(self._under_way.discard)
+                if len(messages) < BATCH_MAX and self._under_way:
+                    await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
+                await self._measure(queue, len(messages))
+        finally:
+            try:
+                if self._under_way:
+                    await asyncio.wait(self._under_way)
+            finally:
+                self._at_rest.set()
+
+    async def _measure(self, queue: Queue, received: int) -> None:
+        """How many messages wait; asked for only where the last reception doesn't tell."""
+        now_s = asyncio.get_running_loop().time()
+        if not received:
+            self.depth = 0
+        elif received == BATCH_MAX and now_s >= self._depth_due_s:
+            self._depth_due_s = now_s + DEPTH_S
+            self.depth = (await queue.attributes()).depth
 
     def _may_leave(self) -> bool:
         return may_leave(self._cloud, draining=self._service.draining)
@@ -131,10 +200,12 @@ class Pump:
             if event is not None:
                 await self._invoke(notification, message, event)
                 self.delivered += 1
+                self.last_result = "OK"
         except Undeliverable as why:
             return await self._give_up(notification, message, str(why))
         except LambdaError as error:
             log.info("notification %s: a message waits: %s", self.id, error.message)
+            self.last_result = f"PROBLEM: an event waits: {error.message}"
             return False
         return True
 
@@ -193,6 +264,7 @@ class Pump:
     async def _give_up(self, notification: Notification, message: dict[str, Any], why: str) -> bool:
         """What can't be delivered goes to the subscription's dead-letter queue, or nowhere, as on AWS."""
         self.dropped += 1
+        self.last_result = f"PROBLEM: an event was given up: {why}"
         arn = _dead_letter(notification)
         if arn is None:
             log.warning("%s → %s: an event is dropped: %s", notification.trigger, notification.function_arn, why)

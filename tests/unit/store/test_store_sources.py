@@ -41,3 +41,26 @@ async def test_a_change_that_fails_changes_nothing(tmp_path):
         assert [one.id for one in store.sources.notifications()] == ["n1"]
     finally:
         await store.close()
+
+
+async def test_a_pause_outlives_the_store_and_changes_of_the_notification(tmp_path):
+    store = await Store.open(tmp_path / "state")
+    await store.sources.change_notifications([made(1), made(2), made(3)])
+    await store.sources.set_paused(["n1", "n2", "unknown"], paused=True)
+    await store.sources.change_notifications([made(1, prefix="b/")], ["n2"])
+    assert store.sources.is_paused("n1")
+    await store.close()
+    store = await Store.open(tmp_path / "state")
+    try:
+        assert [store.sources.is_paused(each) for each in ("n1", "n2", "n3", "unknown")] == [True, False, False, False]
+        await store.sources.set_paused(["n1"], paused=False)
+        # One that comes by the id of one that is gone isn't paused.
+        await store.sources.change_notifications([made(2)])
+        assert not any(store.sources.is_paused(each) for each in ("n1", "n2", "n3"))
+    finally:
+        await store.close()
+    store = await Store.open(tmp_path / "state")
+    try:
+        assert not store.sources.is_paused("n1")
+    finally:
+        await store.close()

@@ -63,6 +63,7 @@ def run(virtual: Any, cloud: Any, scenario: Any, **changes: Any) -> None:
     async def main() -> None:
         notification = Notification("n", "sns", TOPIC, ARN, "own", subscription_arn="arn:sub", **changes)
         current = {"n": notification}
+        held: set[str] = set()
         queue, service = cloud.queue("own"), Service()
 
         async def attach(_: str) -> Queue:
@@ -74,10 +75,11 @@ def run(virtual: Any, cloud: Any, scenario: Any, **changes: Any) -> None:
             cloud,
             attach=attach,
             current=current.get,
+            is_paused=held.__contains__,
         )
         task = asyncio.create_task(pump.run())
-        await scenario(SimpleNamespace(queue=queue, service=service, pump=pump, current=current))
-        pump.stopping.set()
+        await scenario(SimpleNamespace(queue=queue, service=service, pump=pump, current=current, held=held))
+        pump.stop()
         await asyncio.wait_for(task, 60)
 
     virtual(main())
@@ -182,5 +184,102 @@ def test_a_queue_that_went_away_is_made_again_and_why_nothing_comes_is_told(virt
         at.pump.wake.set()
         await until(lambda: not at.queue.messages and not at.pump.problem)
         assert len(at.service.taken) == 1
+
+    run(virtual, cloud, scenario)
+
+
+async def pause(at: Any) -> None:
+    at.held.add("n")
+    at.pump.look()
+    await asyncio.wait_for(at.pump.quiet(), 60)
+
+
+def test_a_pause_leaves_what_comes_in_the_queue_and_then_goes_on_with_it(virtual, cloud):
+    async def scenario(at):
+        at.queue.send(word("before"))
+        await until(lambda: at.pump.last_result == "OK" and not at.queue.messages)
+        await pause(at)
+        polls = at.queue.polls
+        for n in range(3):
+            at.queue.send(word(str(n)))
+        await asyncio.sleep(100)
+        assert len(at.service.taken) == 1
+        assert at.queue.polls == polls
+        assert [one.receives for one in at.queue.messages] == [0, 0, 0]
+        assert at.pump.depth == 3
+        at.held.clear()
+        at.pump.look()
+        await until(lambda: not at.queue.messages and at.pump.depth == 0)
+        assert len(at.service.taken) == 4
+
+    run(virtual, cloud, scenario)
+
+
+def test_what_a_poll_brings_after_the_pause_goes_back(virtual, cloud):
+    async def scenario(at):
+        await until(lambda: at.queue.polls)
+        at.held.add("n")
+        at.queue.send(word("late"))  # the poll that waits will bring it
+        at.pump.look()
+        await asyncio.wait_for(at.pump.quiet(), 60)
+        assert not at.service.taken
+        assert [one.visible_s <= at.queue.now() for one in at.queue.messages] == [True]
+        at.held.clear()
+        at.pump.look()
+        await until(lambda: not at.queue.messages)
+        assert len(at.service.taken) == 1
+
+    run(virtual, cloud, scenario)
+
+
+def test_a_pause_answers_when_what_was_received_is_worked_off(virtual, cloud):
+    async def scenario(at):
+        slow = asyncio.Event()
+        took = at.service.invoke_async
+
+        async def invoke_async(event: AsyncEvent) -> None:
+            await slow.wait()
+            await took(event)
+
+        at.service.invoke_async = invoke_async
+        at.queue.send(word("received"))
+        await until(lambda: at.queue.messages[0].receives)
+        at.held.add("n")
+        at.pump.look()
+        waiting = asyncio.ensure_future(at.pump.quiet())
+        await asyncio.sleep(10)
+        assert not waiting.done()
+        slow.set()
+        await asyncio.wait_for(waiting, 60)
+        assert len(at.service.taken) == 1
+        assert not at.queue.messages
+
+    run(virtual, cloud, scenario)
+
+
+def test_a_paused_pump_makes_its_queue_again_and_ends_when_told_to(virtual, cloud):
+    async def scenario(at):
+        await pause(at)
+        del cloud.queues["own"]
+        await until(lambda: at.pump.problem)
+        cloud.queues["own"] = at.queue
+        at.queue.send(word("a"))
+        await until(lambda: not at.pump.problem and at.pump.depth == 1)
+        assert not at.service.taken
+
+    run(virtual, cloud, scenario)
+
+
+def test_what_went_wrong_last_is_told(virtual, cloud):
+    async def scenario(at):
+        at.service.failures = [StoreError("disk full")]
+        at.queue.send(word("a"))
+        await until(lambda: at.pump.last_result)
+        assert at.pump.last_result == "PROBLEM: an event waits: disk full"
+        await until(lambda: at.pump.last_result == "OK")
+        at.service.policy = None
+        at.queue.send(word("b"))
+        await until(lambda: at.pump.dropped)
+        assert at.pump.last_result.startswith("PROBLEM: an event was given up: sns.amazonaws.com may not invoke ")
 
     run(virtual, cloud, scenario)
