@@ -105,7 +105,7 @@ def remove_all(place: Place, function: Function) -> tuple[list[Source], list[str
 def set_paused(place: Place, function_name: str, text: str | None, *, paused: bool) -> list[Source]:
     """Pause or resume the triggers that a word or kind means; without either, all that can be."""
     function = place.function(function_name)
-    sources = chosen(place, function, text, can=lambda source: not source.unpausable)
+    sources = chosen(place, function, text, can=lambda source: source.can_pause(place))
     for source in sources:
         source.set_paused(place, function, paused=paused)
     return sources

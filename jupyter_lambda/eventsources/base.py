@@ -64,7 +64,7 @@ class Source(ABC):
     summary: ClassVar[str]
     #: Name of each option → its help.
     known: ClassVar[Mapping[str, str]] = {}
-    #: Why it can't be paused; "" where it can.
+    #: Why it can't be paused at AWS; "" where it can.
     unpausable: ClassVar[str] = ""
 
     #: What stands after the colon, in its one right spelling.
@@ -126,6 +126,11 @@ class Source(ABC):
         """
         verb = "paused" if paused else "resumed"
         raise TriggerError(f"{self.word} can't be {verb}: {self.unpausable}")
+
+    def can_pause(self, place: Place) -> bool:
+        """Whether pausing holds its place, or lets its time pass, here."""
+        del place
+        return not self.unpausable
 
     @abstractmethod
     def sample(self, place: Place) -> dict[str, Any]:

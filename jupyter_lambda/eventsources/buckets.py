@@ -6,9 +6,10 @@ import re
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
-from . import samples
+from . import notified, samples
 from .base import Action, Made, Source, Trigger, allow, disallow, permitted_sources
 from .errors import Refused, WordError
 from .mappings import missing
@@ -40,7 +41,7 @@ class BucketSource(Source):
     summary: ClassVar[str] = "objects that appear in a bucket; before * stands a prefix, behind it a suffix"
     known: ClassVar[Mapping[str, str]] = {"events": f"{', '.join(EVENTS)}; several by commas (created)"}
     unpausable: ClassVar[str] = (
-        "S3 would forget what happens meanwhile; remove it, or fire into a queue: and pause that"
+        "at AWS, S3 forgets what happens meanwhile; remove it, or fire into a queue: and pause that"
     )
 
     events: tuple[str, ...] = (EVENTS["created"],)
@@ -102,6 +103,10 @@ class BucketSource(Source):
         present = next((one for one in entries if one.get("Id") == own["Id"]), None)
         action: Action = "made" if present is None else "changed"
         if present is not None and _same(present, own):
+            was = notified.known(place, function, **self._which(place, function))
+            if was.get("state") == "paused":
+                self.set_paused(place, function, paused=False)
+                return Made(self._trigger(place), "changed")
             return Made(self._trigger(place), "unchanged")
         kept = [one for one in entries if one.get("Id") != own["Id"]]
         self._put(place, {**before, _CONFIGURATIONS: [*kept, own]})
@@ -134,9 +139,21 @@ class BucketSource(Source):
                 entries = _configuration(place, bucket).get(_CONFIGURATIONS, ())
             except Refused:  # the bucket is gone, or the cloud it was in
                 continue
-            own = [one for one in entries if one.get("LambdaFunctionArn") == function.arn]
-            found += [_source(bucket, one)._trigger(place) for one in own]
+            for one in entries:
+                if one.get("LambdaFunctionArn") == function.arn:
+                    also = notified.known(place, function, bucket=bucket, configuration=str(one.get("Id")))
+                    found.append(_source(bucket, one)._trigger(place, also))
         return sorted(found, key=lambda one: one.word)
+
+    def can_pause(self, place: Place) -> bool:
+        """An engine keeps what it is told meanwhile; AWS doesn't."""
+        return not place.is_aws
+
+    def set_paused(self, place: Place, function: Function, *, paused: bool) -> None:
+        """Pause or go on, at an engine."""
+        if not self.can_pause(place):
+            super().set_paused(place, function, paused=paused)
+        notified.set_paused(place, function, paused=paused, **self._which(place, function))
 
     def sample(self, place: Place) -> dict[str, Any]:
         """An object that was put."""
@@ -144,6 +161,10 @@ class BucketSource(Source):
         removed = all("Removed" in event for event in self.events)
         key = f"{prefix}sample{suffix or '.txt'}"
         return samples.bucket(self.bucket, key, "ObjectRemoved:Delete" if removed else "ObjectCreated:Put", place)
+
+    def _which(self, place: Place, function: Function) -> dict[str, str]:
+        del place
+        return {"bucket": self.bucket, "configuration": self.mark(function)}
 
     def _arn(self, place: Place) -> str:
         return place.arn("s3", self.bucket, bare=True)
@@ -195,11 +216,12 @@ class BucketSource(Source):
             else:
                 return
 
-    def _trigger(self, place: Place) -> Trigger:
+    def _trigger(self, place: Place, also: Mapping[str, Any] = MappingProxyType({})) -> Trigger:
         prefix, suffix = self.affixes
         suffix = suffix or ".txt"
         target = f"s3://{self.bucket}/{prefix}sample{suffix}"
-        return Trigger(self.word, self.in_words(), "on", (place.command(f"aws s3 cp sample{suffix} {target}"),))
+        line = place.command(f"aws s3 cp sample{suffix} {target}")
+        return Trigger(self.word, self.in_words(), str(also.get("state", "on")), (line,), notified.result(also))
 
 
 def _configuration(place: Place, bucket: str) -> dict[str, Any]:

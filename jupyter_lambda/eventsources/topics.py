@@ -6,9 +6,10 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
-from . import samples
+from . import notified, samples
 from .base import Action, Made, Source, Trigger, allow, disallow, permitted_sources
 from .errors import Refused, WordError
 from .mappings import missing
@@ -27,7 +28,7 @@ class TopicSource(Source):
     usage: ClassVar[str] = "topic:news"
     summary: ClassVar[str] = "notifications of an SNS topic"
     known: ClassVar[Mapping[str, str]] = {"filter": "a filter policy in JSON, of the message attributes"}
-    unpausable: ClassVar[str] = "SNS keeps nothing; remove it, or subscribe a queue: and pause that"
+    unpausable: ClassVar[str] = "at AWS, SNS keeps nothing; remove it, or subscribe a queue: and pause that"
 
     filter: str | None = None
 
@@ -79,6 +80,9 @@ class TopicSource(Source):
                 AttributeValue=self.filter or "{}",
             )
             action = "changed"
+        if notified.known(place, function, **self._which(place, function)).get("state") == "paused":
+            self.set_paused(place, function, paused=False)
+            action = "changed"
         return Made(self._trigger(place), action)
 
     def remove(self, place: Place, function: Function) -> None:
@@ -100,19 +104,34 @@ class TopicSource(Source):
             if present is not None:
                 pattern = _filter(place, present)
                 options = (("filter", pattern),) if pattern else ()
-                found.append(cls(last(arn), filter=pattern, options=options)._trigger(place))
+                also = notified.known(place, function, topic=arn)
+                found.append(cls(last(arn), filter=pattern, options=options)._trigger(place, also))
         return sorted(found, key=lambda one: one.word)
+
+    def can_pause(self, place: Place) -> bool:
+        """An engine keeps what it is told meanwhile; AWS doesn't."""
+        return not place.is_aws
+
+    def set_paused(self, place: Place, function: Function, *, paused: bool) -> None:
+        """Pause or go on, at an engine."""
+        if not self.can_pause(place):
+            super().set_paused(place, function, paused=paused)
+        notified.set_paused(place, function, paused=paused, **self._which(place, function))
 
     def sample(self, place: Place) -> dict[str, Any]:
         """One notification."""
         return samples.topic(self._arn(place), place)
 
+    def _which(self, place: Place, function: Function) -> dict[str, str]:
+        del function
+        return {"topic": self._arn(place)}
+
     def _arn(self, place: Place) -> str:
         return place.arn("sns", self.where)
 
-    def _trigger(self, place: Place) -> Trigger:
+    def _trigger(self, place: Place, also: Mapping[str, Any] = MappingProxyType({})) -> Trigger:
         line = place.command(f"aws sns publish --topic-arn {self._arn(place)} --message hello")
-        return Trigger(self.word, self.in_words(), "on", (line,))
+        return Trigger(self.word, self.in_words(), str(also.get("state", "on")), (line,), notified.result(also))
 
 
 def _subscription(place: Place, topic_arn: str, function: Function) -> str | None:

@@ -92,9 +92,32 @@ def test_what_is_sent_fires_the_function(cloud, word):
         time.sleep(0.1)
     records = [record for line in lines for record in json.loads(line["message"].partition("GOT ")[2])["Records"]]
     assert [sees(record) for record in records] == [True], records
+    paused_and_resumed(place, admin, client, kind, send)
     removed, problems = acts.remove_all(place, place.function(kind))
     assert ([source.word for source in removed], problems) == ([word], [])
     assert acts.listed(place, place.function(kind)) == acts.Listed(())
+
+
+def paused_and_resumed(place: Place, admin: Admin, client, kind: str, send) -> None:
+    """What is sent while a trigger is paused fires once it is resumed."""
+
+    def ran() -> int:
+        return len(admin.invocations(kind)["invocations"])
+
+    acts.set_paused(place, kind, None, paused=True)
+    assert [one.state for one in acts.listed(place, place.function(kind)).triggers] == ["paused"]
+    before = ran()
+    if kind == "table":  # another change: the same item again is none
+        client("dynamodb").put_item(TableName="orders", Item={"id": {"S": "2"}})
+    else:
+        send(client)
+    time.sleep(2.0)
+    assert ran() == before
+    acts.set_paused(place, kind, kind, paused=False)
+    until_s = time.monotonic() + 60
+    while ran() == before and time.monotonic() < until_s:
+        time.sleep(0.1)
+    assert ran() == before + 1
 
 
 @pytest.mark.slow

@@ -402,6 +402,15 @@ class Admin:
 
     def __init__(self) -> None:
         self.folders: dict[tuple[str, str, str], dict[str, Any]] = {}
+        #: Notifications that are paused, as they were named.
+        self.held: list[dict[str, Any]] = []
+
+    def notifications(self, function: str) -> list[dict[str, Any]]:
+        return [one | {"last_result": "OK"} for one in self.held if one["function"] == function]
+
+    def set_notifications_paused(self, function: str, *, paused: bool, **which: str) -> None:
+        self.held = [one for one in self.held if not which.items() <= one.items()]
+        self.held.append({"function": function, "state": "paused" if paused else "on", **which})
 
     def call(self, method: str, path: str, **query: Any) -> dict[str, Any]:
         assert path == "/folders"

@@ -29,7 +29,7 @@ WORDS = [
     ('events:{"source": ["my.app"]}', None, ["put_rule", "put_targets"]),
     ("folder:data/*.csv", "folder:data/*.csv?deleted=yes", []),
 ]
-PAUSABLE = ("rate", "cron", "at", "table", "stream", "queue", "events", "folder")
+PAUSABLE = ("s3", "topic", "rate", "cron", "at", "table", "stream", "queue", "events", "folder")
 
 
 def words(aws: Any, name: str = "f") -> list[str]:
@@ -202,6 +202,15 @@ def test_at_aws_folders_and_schedules_without_a_role_say_why(real_aws, monkeypat
     assert real_aws.scheduler._schedules.popitem()[1]["Target"]["RoleArn"] == "arn:aws:iam::1:role/r"
     with pytest.raises(TriggerError, match="aws s3 mb s3://missing --profile work"):
         acts.add(real_aws.place, "f", "s3:missing")
+
+
+def test_at_aws_buckets_and_topics_can_not_be_paused(real_aws):
+    for word in ("s3:photos", "topic:news"):
+        acts.add(real_aws.place, "f", word)
+        with pytest.raises(TriggerError, match=r"can't be paused: at AWS, S"):
+            acts.set_paused(real_aws.place, "f", word, paused=True)
+    with pytest.raises(TriggerError, match="has no trigger that can be paused"):
+        acts.set_paused(real_aws.place, "f", None, paused=True)
 
 
 def test_schedules_say_when_they_fire_next(aws, monkeypatch):
