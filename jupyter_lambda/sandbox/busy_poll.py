@@ -12,8 +12,9 @@ import asyncio
 import os
 import time
 
-#: So many more looks in vain than others, and it sleeps at once for so many seconds; then it has half as many to go.
-_VAIN_MAX, _PAUSE_S = 16, 1.0
+#: A look in vain costs as much as so many others gain. When so much more is lost than gained, it sleeps at once for so
+#: many seconds; then half as much may be lost.
+_VAIN, _VAIN_MAX, _PAUSE_S = 3, 16, 1.0
 
 
 class _Look:
@@ -32,8 +33,8 @@ class _Look:
 
     def failed(self, now_s: float) -> None:
         """It did not."""
-        self.left -= 1
-        if not self.left:
+        self.left -= _VAIN
+        if self.left <= 0:
             self.left, self.not_before_s = _VAIN_MAX // 2, now_s + _PAUSE_S
 
 

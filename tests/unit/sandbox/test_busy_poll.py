@@ -87,7 +87,7 @@ async def test_what_mostly_comes_in_time_keeps_it_looking(clock):
     poll = BusyPoll(0.000_050)
     for n in range(60):
         poll.begin()
-        await turns(5 if n % 3 else 60)
+        await turns(5 if n % 5 else 60)
         poll.end()
         await turns(5)
     asked = clock.asked
