@@ -36,7 +36,7 @@ _COUNTERS = (
     ("billed_seconds_total", "Billed duration.", "billed_ms", 0.001),
     ("gb_seconds_total", "Memory in GB times billed seconds.", "gb_s", 1.0),
 )
-#: Event source mappings that have labels of their own.
+#: Event source mappings, and notifications, that have labels of their own.
 SOURCES_MAX = 100
 _OF_SOURCES = (
     ("event_source_batches_total", "counter", "Invocations by event source mappings.", "batches", 1.0),
@@ -48,6 +48,11 @@ _OF_SOURCES = (
         0.001,
     ),
     ("event_source_queue_depth", "gauge", "Messages that wait in the mapping's queue.", "queue_depth", 1.0),
+)
+_OF_NOTIFICATIONS = (
+    ("notification_invocations_total", "counter", "Invocations by what buckets and topics tell.", "delivered"),
+    ("notification_failures_total", "counter", "Events of theirs that could not become invocations.", "dropped"),
+    ("notification_queue_depth", "gauge", "Messages of theirs that wait, as far as it is known.", "queue_depth"),
 )
 Labels = Mapping[str, str]
 
@@ -99,6 +104,7 @@ def page(service: LambdaService) -> str:
         gauge = [({"resource": key}, value) for key, value in sorted(values_of.items())]
         text.add(_snake(metric), "gauge", f"CloudWatch's {metric}, as it was last.", gauge)
     _sources(text, [(uuid, look()) for uuid, look in list(service.metrics.sources.items())[:SOURCES_MAX]])
+    _notifications(text, [(one, look()) for one, look in list(service.metrics.notifications.items())[:SOURCES_MAX]])
     text.add("info", "gauge", "1.", [({"version": __version__, "driver": service.driver.name}, 1)])
     _process(text, service.started_s)
     return text.whole()
@@ -175,6 +181,19 @@ def _sources(text: _Text, sources: Sequence[tuple[str, Mapping[str, Any]]]) -> N
             if told[member] is not None
         ]
         text.add(name, kind, help_, values)
+
+
+def _notifications(text: _Text, notifications: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+    """What buckets and topics tell functions."""
+    labelled = [
+        ({"notification": one, "trigger": told["trigger"], "function": told["function"]}, told)
+        for one, told in notifications
+    ]
+    for name, kind, help_, member in _OF_NOTIFICATIONS:
+        values = [(labels, told[member]) for labels, told in labelled if told[member] is not None]
+        text.add(name, kind, help_, values)
+    paused = [(labels, int(told["state"] == "paused")) for labels, told in labelled]
+    text.add("notification_paused", "gauge", "1: what it tells waits.", paused)
 
 
 def _event(metric: str) -> str:

@@ -88,6 +88,8 @@ class Metrics:
         self.totals: dict[str, Totals] = {}
         #: Event source mapping's uuid → what it tells of itself since the start.
         self.sources: dict[str, Callable[[], Mapping[str, Any]]] = {}
+        #: The same of what buckets and topics tell functions, by the notification's id.
+        self.notifications: dict[str, Callable[[], Mapping[str, Any]]] = {}
         #: The latest values of gauges: metric → function (and qualifier) → value.
         self.gauges: dict[str, dict[str, float]] = {}
 

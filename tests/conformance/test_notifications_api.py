@@ -5,6 +5,7 @@ Quoted: Amazon S3 API Reference, "PutBucketNotificationConfiguration"; Amazon SN
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from prometheus_client.parser import text_string_to_metric_families
 
 from .conftest import REGION, Engine
 
@@ -250,6 +252,19 @@ def until(look: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
+def series(engine: Engine, notification: str) -> dict[str, float]:
+    """What Prometheus is told of one notification."""
+    keys = engine.service.credentials.owner
+    basic = base64.b64encode(f"{keys.access_key}:{keys.secret_key}".encode()).decode()
+    _, _, page = engine.raw("GET", "/_jupyter_lambda/metrics", b"", {"Authorization": f"Basic {basic}"})
+    return {
+        sample.name.removeprefix("jupyter_lambda_notification_"): sample.value
+        for family in text_string_to_metric_families(page.decode())
+        for sample in family.samples
+        if sample.labels.get("notification") == notification
+    }
+
+
 def test_a_paused_configuration_stays_so_when_it_is_put_again(engine, aws, bucket, function, name):
     put(aws, bucket, created(function, Filter={"Key": {"FilterRules": [{"Name": "prefix", "Value": "in/"}]}}))
     [before] = told(engine, name)
@@ -289,6 +304,12 @@ def test_a_paused_subscription(engine, aws, function, name):
     assert owner(engine, "POST", "/resume", {"function": function, "topic": topic, "configuration": arn})[0] == 200
     until(lambda: told(engine, name)[0]["delivered"] == 1)
     assert told(engine, name)[0]["last_result"] == "OK"
+    until(lambda: series(engine, one["id"])["queue_depth"] == 0)
+    assert series(engine, one["id"]) == {"invocations_total": 1, "failures_total": 0, "queue_depth": 0, "paused": 0}
+    owner(engine, "POST", "/pause", {"function": name, "topic": name})
+    assert series(engine, one["id"])["paused"] == 1
+    sns.unsubscribe(SubscriptionArn=arn)
+    until(lambda: series(engine, one["id"]) == {})
 
 
 def test_what_is_asked_of_pauses_and_is_not_there(engine, aws, bucket, function, name):

@@ -87,17 +87,7 @@ class Notifications:
     def status(self) -> Mapping[str, Any]:
         """Each notification in a few words."""
         return {
-            one.id: {
-                "trigger": one.trigger,
-                "function": one.function_arn.partition(":function:")[2],
-                "state": "paused" if pump.paused else "on",
-                "problem": pump.problem,
-                "queue_depth": pump.depth,
-                "delivered": pump.delivered,
-                "dropped": pump.dropped,
-            }
-            for one in self._rows.notifications()
-            if (pump := self._pump(one.id)) is not None
+            one.id: pump.summary() for one in self._rows.notifications() if (pump := self._pump(one.id)) is not None
         }
 
     # ── what the engine's owner asks for ─────────────────────────────────────────────────────────────────────────────
@@ -152,10 +142,12 @@ class Notifications:
                 )  # fmt: skip
                 task = asyncio.create_task(pump.run(), name=f"notification {one.id}")
                 self._pumps[one.id] = pump, task
+                self._service.metrics.notifications[one.id] = pump.summary
                 task.add_done_callback(functools.partial(self._ended, one.id))
 
     def _ended(self, notification_id: str, ended: asyncio.Task[None]) -> None:
         self._pumps.pop(notification_id, None)
+        self._service.metrics.notifications.pop(notification_id, None)
         if not ended.cancelled() and (error := ended.exception()) is not None:
             log.error("notification %s failed in the engine", notification_id, exc_info=error)
 

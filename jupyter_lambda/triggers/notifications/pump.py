@@ -57,6 +57,8 @@ class Pump:
             is_paused: Whether messages are to stay in the queue.
         """
         self.id = notification.id
+        self._trigger = notification.trigger
+        self._function = notification.function_arn.partition(":function:")[2]
         #: Why nothing comes; "" where all is well.
         self.problem = ""
         #: How it went with the last message: "" before the first, "OK", "PROBLEM: …".
@@ -86,6 +88,18 @@ class Pump:
     def paused(self) -> bool:
         """Whether messages stay in the queue."""
         return self._is_paused(self.id)
+
+    def summary(self) -> dict[str, Any]:
+        """For the status and Prometheus."""
+        return {
+            "trigger": self._trigger,
+            "function": self._function,
+            "state": "paused" if self.paused else "on",
+            "problem": self.problem,
+            "queue_depth": self.depth,
+            "delivered": self.delivered,
+            "dropped": self.dropped,
+        }
 
     def stop(self) -> None:
         """Receive nothing more, and end."""
