@@ -26,7 +26,7 @@ EXTRA = "JWT authorizers need the package joserfc: pip install 'jupyter-lambda[j
 _ALGORITHMS = ["RS256", "RS384", "RS512"]
 #: Seconds that an issuer's keys are good for (AWS: two hours), and between two looks for a key that wasn't there.
 _KEYS_S, _AGAIN_S = 7_200.0, 60.0
-#: Seconds that an issuer whose keys can't be read is left alone: whoever sends tokens would else have it asked each time.
+#: Seconds that an issuer whose keys can't be read is left alone, whoever sends tokens.
 _BROKEN_S = 5.0
 #: Seconds for an issuer to answer; bytes of its documents.
 _FETCH_S, _FETCH_MAX_BYTES = 5.0, 1024 * 1024
