@@ -103,13 +103,13 @@ class BucketSource(Source):
         present = next((one for one in entries if one.get("Id") == own["Id"]), None)
         action: Action = "made" if present is None else "changed"
         if present is not None and _same(present, own):
-            was = notified.known(place, function, **self._which(place, function))
-            if was.get("state") == "paused":
-                self.set_paused(place, function, paused=False)
-                return Made(self._trigger(place), "changed")
-            return Made(self._trigger(place), "unchanged")
-        kept = [one for one in entries if one.get("Id") != own["Id"]]
-        self._put(place, {**before, _CONFIGURATIONS: [*kept, own]})
+            action = "unchanged"
+        else:
+            kept = [one for one in entries if one.get("Id") != own["Id"]]
+            self._put(place, {**before, _CONFIGURATIONS: [*kept, own]})
+        if present is not None and self._known(place, function, own).get("state") == "paused":
+            self.set_paused(place, function, paused=False)
+            action = "changed"
         return Made(self._trigger(place), action)
 
     def remove(self, place: Place, function: Function) -> None:
@@ -141,8 +141,8 @@ class BucketSource(Source):
                 continue
             for one in entries:
                 if one.get("LambdaFunctionArn") == function.arn:
-                    also = notified.known(place, function, bucket=bucket, configuration=str(one.get("Id")))
-                    found.append(_source(bucket, one)._trigger(place, also))
+                    source = _source(bucket, one)
+                    found.append(source._trigger(place, source._known(place, function, one)))
         return sorted(found, key=lambda one: one.word)
 
     def can_pause(self, place: Place) -> bool:
@@ -153,7 +153,9 @@ class BucketSource(Source):
         """Pause or go on, at an engine."""
         if not self.can_pause(place):
             super().set_paused(place, function, paused=paused)
-        notified.set_paused(place, function, paused=paused, **self._which(place, function))
+        for one in _configuration(place, self.bucket).get(_CONFIGURATIONS, ()):
+            if not self._differs(one, function):
+                notified.set_paused(place, function, paused=paused, **self._which(one))
 
     def sample(self, place: Place) -> dict[str, Any]:
         """An object that was put."""
@@ -162,9 +164,11 @@ class BucketSource(Source):
         key = f"{prefix}sample{suffix or '.txt'}"
         return samples.bucket(self.bucket, key, "ObjectRemoved:Delete" if removed else "ObjectCreated:Put", place)
 
-    def _which(self, place: Place, function: Function) -> dict[str, str]:
-        del place
-        return {"bucket": self.bucket, "configuration": self.mark(function)}
+    def _known(self, place: Place, function: Function, entry: Mapping[str, Any]) -> dict[str, Any]:
+        return notified.known(place, function, **self._which(entry))
+
+    def _which(self, entry: Mapping[str, Any]) -> dict[str, str]:
+        return {"bucket": self.bucket, "configuration": str(entry.get("Id"))}
 
     def _arn(self, place: Place) -> str:
         return place.arn("s3", self.bucket, bare=True)

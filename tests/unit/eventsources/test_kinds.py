@@ -213,6 +213,21 @@ def test_at_aws_buckets_and_topics_can_not_be_paused(real_aws):
         acts.set_paused(real_aws.place, "f", None, paused=True)
 
 
+def test_what_others_made_for_a_bucket_is_paused_too_and_a_changed_word_goes_on(aws):
+    acts.add(aws.place, "f", "s3:photos/in/")
+    entries = aws.place.call("s3", "get_bucket_notification_configuration", Bucket="photos")
+    entries["LambdaFunctionConfigurations"][0]["Id"] = "theirs"
+    del entries["ResponseMetadata"]
+    aws.place.call("s3", "put_bucket_notification_configuration", Bucket="photos", NotificationConfiguration=entries)
+    acts.set_paused(aws.place, "f", "s3", paused=True)
+    assert [(one["configuration"], one["state"]) for one in aws.admin.held] == [("theirs", "paused")]
+    acts.remove(aws.place, "f", "s3")
+    acts.add(aws.place, "f", "s3:photos/in/")
+    acts.set_paused(aws.place, "f", "s3", paused=True)
+    assert acts.add(aws.place, "f", "s3:photos/in/?events=removed").action == "changed"
+    assert [one.state for one in acts.listed(aws.place, aws.place.function("f")).triggers] == ["on"]
+
+
 def test_schedules_say_when_they_fire_next(aws, monkeypatch):
     monkeypatch.setattr(schedules, "stays_or_ends", lambda connection: "it ends with Jupyter")
     made = acts.add(aws.place, "f", "cron:0 9 1 1 ? *@Europe/London")
