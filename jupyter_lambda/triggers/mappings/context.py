@@ -219,6 +219,7 @@ def describe(error: Exception) -> str:
     """One line for people: an AWS error's code and message, or what else went wrong."""
     answer = getattr(error, "response", None)
     if isinstance(answer, dict) and "Error" in answer:
-        return f"{answer['Error'].get('Code', '')}: {answer['Error'].get('Message', '')}"
-    text = str(error).strip() or type(error).__name__
+        text = f"{answer['Error'].get('Code', '')}: {answer['Error'].get('Message', '')}".strip()
+    else:
+        text = str(error).strip() or type(error).__name__
     return text.splitlines()[0][:500]

@@ -64,6 +64,10 @@ class MappingTask:
             except StoreError as error:  # a full disk, say
                 log.warning("event source mapping %s: %s", self._uuid, error.message)
                 await self._wait(self._backoff.next_s())
+            except Exception as error:  # without this task nothing would follow the mapping any more
+                log.exception("event source mapping %s failed in the engine", self._uuid)
+                self._rows.result(self._uuid, f"PROBLEM: {describe(error)}")
+                await self._wait(self._backoff.next_s())
 
     async def _follow(self, mapping: EventSourceMapping) -> None:
         match mapping.state:

@@ -35,7 +35,11 @@ async def pass_on(cloud: Cloud, forwarded: Forwarded) -> Response:
     message = Message(forwarded.method, forwarded.path, forwarded.query, headers, forwarded.body)
     reply = await cloud.send(forwarded.service, forwarded.service, message)
     body = await reply.read()
-    kept = [(name, value) for name, value in reply.headers.items() if name not in _NOT_SENT_BACK]
+    kept = [
+        (name, value)
+        for name, value in reply.headers.items()
+        if name not in _NOT_SENT_BACK and not name.startswith("access-control-")
+    ]
     return Response(reply.status, kept, body)
 
 

@@ -230,7 +230,7 @@ class Pump:
                 return sns_events.event(message["Body"], notification)
             sent_ms = int((message.get("Attributes") or {}).get("SentTimestamp", 0))
             records = s3_events.records(message["Body"], notification, message_id=message["MessageId"], sent_ms=sent_ms)
-        except (ValueError, KeyError, TypeError) as exc:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
             raise Undeliverable(f"it is no message of {notification.trigger}: {exc!r}") from exc
         return {"Records": records} if records else None
 

@@ -41,7 +41,8 @@ def read_configuration(body: bytes) -> Document:
     from xml.etree.ElementTree import ParseError, fromstring
 
     wrong = MalformedXML("The XML you provided was not well-formed or did not validate against our published schema")
-    if b"<!DOCTYPE" in body or b"<!ENTITY" in body:
+    # A zero byte: UTF-16, in which the rest of this line would be written otherwise.
+    if b"\0" in body or b"<!DOCTYPE" in body or b"<!ENTITY" in body:
         raise wrong
     try:
         root = fromstring(body)  # noqa: S314 - nothing can be defined in it that expands

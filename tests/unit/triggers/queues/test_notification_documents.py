@@ -74,6 +74,7 @@ def test_configurations_are_read_and_written_as_s3_has_them():
         b"<NotificationConfiguration>",
         b"<NotificationConfiguration><Strange/></NotificationConfiguration>",
         b'<!DOCTYPE x [<!ENTITY a "aa">]><NotificationConfiguration>&a;</NotificationConfiguration>',
+        '<!DOCTYPE x [<!ENTITY a "aa">]><NotificationConfiguration>&a;</NotificationConfiguration>'.encode("utf-16"),
     ],
 )
 def test_what_is_no_configuration_is_malformed(body):

@@ -7,7 +7,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 from jupyter_lambda.model.mapping import EventSourceMapping, Options
-from jupyter_lambda.triggers.mappings.context import SourceProblem, Stopped
+from jupyter_lambda.triggers.mappings.context import SourceProblem, Stopped, describe
 from jupyter_lambda.triggers.mappings.task import MappingTask
 
 
@@ -19,6 +19,7 @@ class Rows:
             "u", "kinesis", "arn:aws:kinesis:r:a:stream/s", "f", None, Options(1), state, "User action", 0.0
         )
         self.told: list[tuple[str, str]] = []
+        self.results: list[str] = []
 
     def get(self, uuid):
         return self.mapping
@@ -35,7 +36,7 @@ class Rows:
         self.mapping = None
 
     def result(self, uuid, text):
-        pass
+        self.results.append(text)
 
 
 class Poller:
@@ -177,3 +178,33 @@ def test_stopped_is_no_problem(virtual):
         await running
 
     virtual(story())
+
+
+def test_a_failure_of_the_engines_own_is_told_and_does_not_end_the_task(virtual, caplog):
+    """A pattern, say, that was good for the engine that took it and is none for this one."""
+
+    async def scenario():
+        life = Life("Enabled")
+        context, failures = life.context, [ValueError("no pattern"), KeyError("x")]
+
+        def failing(mapping):
+            if failures:
+                raise failures.pop()
+            return context(mapping)
+
+        life.task._context = failing
+        running = asyncio.create_task(life.task.run())
+        await asyncio.sleep(5)
+        assert life.log == ["check", "run"]
+        assert life.rows.results == ["PROBLEM: 'x'", "PROBLEM: no pattern"]
+        life.task.stop()
+        await running
+
+    virtual(scenario())
+    assert "failed in the engine" in caplog.text
+
+
+def test_an_error_is_told_in_one_line():
+    error = Exception()
+    error.response = {"Error": {"Code": "500", "Message": "<!doctype html>\n<title>500</title>"}}
+    assert describe(error) == "500: <!doctype html>"
