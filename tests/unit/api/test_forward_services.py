@@ -10,7 +10,12 @@ import pytest
 from jupyter_lambda.api import description
 from jupyter_lambda.api.forward.forward import _exactly, bucket_of, streams
 from jupyter_lambda.api.forward.services import S3, SERVICES, Rpc, without_signature
-from jupyter_lambda.errors import AccessDeniedException, SerializationException, UnknownOperationException
+from jupyter_lambda.errors import (
+    AccessDeniedException,
+    RequestEntityTooLargeException,
+    SerializationException,
+    UnknownOperationException,
+)
 from jupyter_lambda.http1 import Request
 
 S3_OPERATIONS = S3(description.load("s3"))
@@ -135,6 +140,19 @@ def test_a_servers_own_routes_are_reached_by_no_other_service_either(name: str, 
     for one in (request("AmazonSQS.ListQueues", path=path), request(body=b"Action=ListQueues", path=path)):
         with pytest.raises(AccessDeniedException):
             rpc(name).find(one)
+
+
+@pytest.mark.parametrize(
+    "form", [b"Action=ListQueues&" + b"a=b&" * 20_000, b"Action=ListQueues&a=" + b"%41" * 2_000_000]
+)
+def test_a_form_that_would_take_long_to_read_is_too_large(form: bytes) -> None:
+    with pytest.raises(RequestEntityTooLargeException):
+        rpc("sqs").find(request(body=form))
+
+
+def test_names_are_decoded_before_they_are_looked_at() -> None:
+    with pytest.raises(UnknownOperationException):
+        rpc("sqs").find(request(body=b"%41ction=CreateQueue&Action=ListQueues"))
 
 
 def test_a_queue_may_be_asked_at_its_own_address() -> None:
