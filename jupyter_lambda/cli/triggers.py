@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 from traitlets import Bool, Unicode
@@ -15,7 +16,7 @@ from jupyter_lambda.eventsources.base import Made, Trigger
 from jupyter_lambda.eventsources.options import nearest
 from jupyter_lambda.eventsources.place import Place
 
-from .command import EXIT_FAILURE, LambdaCommand, aws_errors, table
+from .command import EXIT_FAILURE, EXIT_USAGE, LambdaCommand, aws_errors, table
 from .functions import read_payload
 
 ACTS = ("add", "rm", "list", "pause", "resume", "fire")
@@ -26,18 +27,20 @@ class TriggerCommand(LambdaCommand):
 
     name = "jupyter-lambda-trigger"
     description = (
-        "jupyter lambda trigger add|rm|list|pause|resume|fire NAME [TRIGGER…]: what fires a function. TRIGGER is a "
+        "jupyter lambda trigger add|rm|list|pause|resume|fire NAME [TRIGGER…]: what fires a function; list without "
+        "NAME: all functions. TRIGGER is a "
         "word such as http:/thumb, 'rate:5 minutes', s3:bucket/prefix*.csv, queue:jobs or folder:data/*.csv; for rm, "
         "pause, resume and fire its kind alone (s3) will do. docs/triggers.md lists all kinds."
     )
     examples = """
     jupyter lambda trigger add thumb http:/thumb s3:photos/in/*.png
     jupyter lambda trigger list thumb
+    jupyter lambda trigger list
     jupyter lambda trigger pause thumb
     jupyter lambda trigger fire thumb s3 --show
     """
-    words = (2, 30)
-    words_help = "add, rm, list, pause, resume or fire, and the function's name,"
+    words = (1, 30)
+    words_help = "add, rm, list, pause, resume or fire"
     as_json = Bool(False, help="Print JSON.").tag(config=True)
     event = Unicode("", help="fire: another event than the sample: JSON, @FILE, or - for standard input.").tag(
         config=True
@@ -54,16 +57,21 @@ class TriggerCommand(LambdaCommand):
 
     def run(self) -> int:
         """One act."""
-        act, name, *words = self.extra_args
+        act, *rest = self.extra_args
         if act not in ACTS:
             raise InvalidParameterValueException(f"there is nothing called {act!r} to do{nearest(act, ACTS)}")
+        if not rest:
+            if act != "list":
+                self.fail(f"the function's name is missing: jupyter lambda trigger {act} NAME", EXIT_USAGE)
+            return self._list_all(self._place())
+        name, *words = rest
         if act == "list" and words:
             raise InvalidParameterValueException(f"{words[0]!r} is one word too many")
         if act in ("add", "rm", "fire") and not words:
             raise InvalidParameterValueException(
                 f"which trigger? For example: jupyter lambda trigger {act} {name} http:/{name}"
             )
-        place = Place.of_profile(self.profile) if self.profile else Place.of_connection(self.connection())
+        place = self._place()
         match act:
             case "list":
                 return self._list(place, name)
@@ -81,6 +89,20 @@ class TriggerCommand(LambdaCommand):
                 print(f"{'paused' if paused else 'resumed'} {', '.join(done)}")
         return 0
 
+    def _place(self) -> Place:
+        return Place.of_profile(self.profile) if self.profile else Place.of_connection(self.connection())
+
+    def _list_all(self, place: Place) -> int:
+        found = acts.every(place)
+        if self.as_json:
+            print(json.dumps([{"function": name, **_plain(one)} for name, one in found.triggers], indent=2))
+        elif found.triggers:
+            rows = [[name, one.word, one.words, one.state, one.result] for name, one in found.triggers]
+            print(table([["function", "trigger", "fires on", "state", "last result"], *rows]))
+        else:
+            print("no function has triggers; jupyter lambda trigger add NAME TRIGGER")
+        return _tell(found.problems)
+
     def _list(self, place: Place, name: str) -> int:
         found = acts.listed(place, place.function(name))
         if self.as_json:
@@ -90,9 +112,7 @@ class TriggerCommand(LambdaCommand):
             print(table([["trigger", "fires on", "state", "last result"], *rows]))
         else:
             print(f"{name} has no triggers; jupyter lambda trigger add {name} http:/{name}")
-        for problem in found.problems:
-            print(problem, file=sys.stderr)
-        return 0
+        return _tell(found.problems)
 
     def _add(self, place: Place, name: str, words: list[str]) -> int:
         sources = [acts.parse(word) for word in words]
@@ -133,6 +153,12 @@ class TriggerCommand(LambdaCommand):
             print(f"the function failed ({error})", file=sys.stderr)
             return EXIT_FAILURE
         return 0
+
+
+def _tell(problems: Iterable[str]) -> int:
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    return 0
 
 
 def _plain(one: Trigger) -> dict[str, Any]:

@@ -50,6 +50,30 @@ def listed(place: Place, function: Function) -> Listed:
     return Listed(tuple(found), tuple(problems))
 
 
+@dataclass(frozen=True, slots=True)
+class Every:
+    """The triggers of all functions."""
+
+    #: The function's name and its trigger, by name.
+    triggers: tuple[tuple[str, Trigger], ...]
+    #: As of ``Listed``.
+    problems: tuple[str, ...] = ()
+
+
+def every(place: Place) -> Every:
+    """All triggers of all functions, whoever made them."""
+    with place.remembering():
+        pages = place.pages("lambda", "list_functions", "Functions", token=("NextMarker", "Marker"))
+        functions = sorted((Function(str(one["FunctionName"]), str(one["FunctionArn"])) for one in pages), key=_by_name)
+        found = [(function.name, listed(place, function)) for function in functions]
+    problems = dict.fromkeys(problem for _, one in found for problem in one.problems)
+    return Every(tuple((name, trigger) for name, one in found for trigger in one.triggers), tuple(problems))
+
+
+def _by_name(function: Function) -> str:
+    return function.name
+
+
 def chosen(
     place: Place, function: Function, text: str | None, *, can: Callable[[Source], bool] | None = None
 ) -> list[Source]:
@@ -189,11 +213,13 @@ def sample(place: Place, word: str, triggers: Iterable[Trigger] = ()) -> dict[st
 
 __all__ = [
     "Applied",
+    "Every",
     "Listed",
     "Refused",
     "add",
     "apply",
     "chosen",
+    "every",
     "listed",
     "parse",
     "remove",

@@ -235,7 +235,7 @@ def _trigger(parser: argparse.ArgumentParser) -> None:
     from jupyter_lambda.eventsources.words import KINDS
 
     parser.add_argument("act", choices=TRIGGER_ACTS, metavar="|".join(TRIGGER_ACTS), help="what to do")
-    parser.add_argument("name", metavar="NAME", help="the function")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="the function; list without one: all functions")
     parser.add_argument(
         "triggers", nargs="*", metavar="TRIGGER", help="KIND:WHERE; for rm, pause and resume a KIND alone will do"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -67,11 +68,14 @@ def _line(line: str) -> str:
     return render.esc(line)
 
 
-class TriggerTable:
-    """The triggers of a function, as a table."""
+#: Of the columns that tell of one trigger.
+_HEAD = ("trigger", "fires on", "state", "last result", "try it")
 
-    def __init__(self, name: str, triggers: Sequence[Trigger], problems: Iterable[str] = ()) -> None:
-        self.name = name
+
+class _Table(ABC):
+    """Triggers as a table."""
+
+    def __init__(self, triggers: Sequence[Trigger], problems: Iterable[str]) -> None:
         #: The single ones: ``.word``, ``.words``, ``.state``, ``.try_it``, ``.result``.
         self.triggers = tuple(triggers)
         #: Kinds that could not be asked for, and why.
@@ -83,15 +87,15 @@ class TriggerTable:
     def __len__(self) -> int:
         return len(self.triggers)
 
+    @abstractmethod
     def _shown(self) -> render.Shown:
-        if not self.triggers:
-            lines = [f"{self.name} has no triggers; %lambda trigger add {self.name} http:/{self.name}", *self.problems]
-            return render.Shown("\n".join(lines), "".join(f"<p>{render.esc(line)}</p>" for line in lines))
-        rows = [
-            (one.word, one.words, one.state, one.result, one.try_it[-1] if one.try_it else "") for one in self.triggers
-        ]
-        head = ("trigger", "fires on", "state", "last result", "try it")
-        shown = render.tabular(head, rows, f"Triggers of {self.name}")
+        """Text and HTML."""
+
+    def _none(self, line: str) -> render.Shown:
+        lines = [line, *self.problems]
+        return render.Shown("\n".join(lines), "".join(f"<p>{render.esc(line)}</p>" for line in lines))
+
+    def _with_problems(self, shown: render.Shown) -> render.Shown:
         more = "".join(f'<p style="color:{render._WARN}">⚠ {render.esc(line)}</p>' for line in self.problems)
         return render.Shown("\n".join([shown.text, *self.problems]), shown.html + more)
 
@@ -100,3 +104,35 @@ class TriggerTable:
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         return self._shown().bundle()
+
+
+class TriggerTable(_Table):
+    """The triggers of a function, as a table."""
+
+    def __init__(self, name: str, triggers: Sequence[Trigger], problems: Iterable[str] = ()) -> None:
+        super().__init__(triggers, problems)
+        self.name = name
+
+    def _shown(self) -> render.Shown:
+        if not self.triggers:
+            return self._none(f"{self.name} has no triggers; %lambda trigger add {self.name} http:/{self.name}")
+        return self._with_problems(render.tabular(_HEAD, map(_cells, self.triggers), f"Triggers of {self.name}"))
+
+
+class AllTriggers(_Table):
+    """The triggers of all functions, as a table."""
+
+    def __init__(self, triggers: Sequence[tuple[str, Trigger]], problems: Iterable[str] = ()) -> None:
+        super().__init__([one for _, one in triggers], problems)
+        #: The functions' names, one for each of ``triggers``.
+        self.functions = tuple(name for name, _ in triggers)
+
+    def _shown(self) -> render.Shown:
+        if not self.triggers:
+            return self._none("No function has triggers; %lambda trigger add NAME TRIGGER makes one.")
+        rows = [(name, *_cells(one)) for name, one in zip(self.functions, self.triggers, strict=True)]
+        return self._with_problems(render.tabular(("function", *_HEAD), rows, f"{len(rows)} triggers"))
+
+
+def _cells(one: Trigger) -> tuple[str, str, str, str, str]:
+    return one.word, one.words, one.state, one.result, one.try_it[-1] if one.try_it else ""

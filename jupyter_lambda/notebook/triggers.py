@@ -12,9 +12,9 @@ from jupyter_lambda.eventsources.base import Source
 from jupyter_lambda.eventsources.place import Function, Place
 from jupyter_lambda.eventsources.words import parse
 
-from .errors import NotebookError
+from .errors import MagicUsageError, NotebookError
 from .errors import one_line as one_line
-from .trigger_view import TriggerLine, TriggerTable
+from .trigger_view import AllTriggers, TriggerLine, TriggerTable
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -92,6 +92,15 @@ def view(engine: Engine, name: str) -> TriggerTable:
     return TriggerTable(name, found.triggers, found.problems)
 
 
+def view_all() -> AllTriggers:
+    """The triggers of all functions of the engine, as a table."""
+    from .engine import engines
+
+    with one_line():
+        found = acts.every(place_of(engines.get()))
+    return AllTriggers(found.triggers, found.problems)
+
+
 def named(engine: Engine, functions: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Function → its triggers' words, for a list; empty where there are too many functions to ask for."""
     if len(functions) > LISTED_MAX:
@@ -116,11 +125,15 @@ def remove_all(engine: Engine, name: str, arn: str) -> tuple[list[str], list[str
 
 
 def trigger(shell: Any, arguments: argparse.Namespace) -> Any:
-    """``%lambda trigger add|rm|list|pause|resume NAME [TRIGGER]``."""
+    """``%lambda trigger add|rm|list|pause|resume NAME [TRIGGER]``; list without NAME: of all functions."""
     from .linemagic import configuration, engine_of
     from .words import Reader
 
     name = arguments.name
+    if name is None:
+        if arguments.act != "list":
+            raise MagicUsageError(f"%lambda trigger {arguments.act}: the function's name is missing")
+        return view_all()
     configuration(shell, name)  # says which name may be meant
     place = place_of(engine_of(shell, name))
     words = Reader(shell.user_ns).texts(arguments.triggers)

@@ -75,6 +75,24 @@ def test_add_list_pause_and_remove(jl):
     assert json.loads(out)[0]["action"] == "made"
 
 
+def test_list_without_a_name_is_of_all_functions(jl):
+    assert jl("list") == (0, "no function has triggers; jupyter lambda trigger add NAME TRIGGER\n", "")
+    jl("add", "g", "queue:jobs")
+    jl("add", "f", "http:/a")
+    code, out, _ = jl("list")
+    assert code == 0
+    assert [line.split()[:2] for line in out.splitlines()] == [
+        ["function", "trigger"],
+        ["f", "http:/a"],
+        ["g", "queue:jobs"],
+    ]
+    code, out, _ = jl("list", "--json")
+    assert [(one["function"], one["trigger"]) for one in json.loads(out)] == [("f", "http:/a"), ("g", "queue:jobs")]
+    for act in ("add", "rm", "pause", "resume", "fire"):
+        missing = f"the function's name is missing: jupyter lambda trigger {act} NAME"
+        assert jl(act) == (2, "", f"jupyter lambda trigger: {missing}\n")
+
+
 def test_fire(jl):
     code, out, _ = jl("fire", "f", "s3:photos/a*.png", "--show")
     assert (code, json.loads(out)["Records"][0]["s3"]["object"]["key"]) == (0, "asample.png")
@@ -108,6 +126,5 @@ def test_mistakes_are_one_line(jl, argv, said, monkeypatch, tmp_path):
 
 
 def test_the_words_that_are_missing_are_named(jl):
-    code, _, err = jl("add")
-    assert code == 2
-    assert "the function's name, is missing" in err
+    assert jl() == (2, "", "jupyter lambda trigger: add, rm, list, pause, resume or fire is missing\n")
+    assert "the function's name is missing" in jl("add")[2]

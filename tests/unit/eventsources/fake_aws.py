@@ -53,6 +53,12 @@ class Lambda(Service):
             raise refuse("ResourceNotFoundException")
         return {"FunctionName": FunctionName, "FunctionArn": function_arn(FunctionName)}
 
+    def list_functions(self, Marker: str = "0") -> dict[str, Any]:
+        names = list(self._functions)
+        at = int(Marker)
+        page = [{"FunctionName": name, "FunctionArn": function_arn(name)} for name in names[at : at + 1]]
+        return {"Functions": page} | ({"NextMarker": str(at + 1)} if at + 1 < len(names) else {})
+
     def add_permission(self, FunctionName: str, StatementId: str, **params: Any) -> dict[str, Any]:
         if StatementId in self._policies[FunctionName]:
             raise refuse("ResourceConflictException")

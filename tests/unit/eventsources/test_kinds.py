@@ -228,6 +228,19 @@ def test_what_others_made_for_a_bucket_is_paused_too_and_a_changed_word_goes_on(
     assert [one.state for one in acts.listed(aws.place, aws.place.function("f")).triggers] == ["on"]
 
 
+def test_triggers_of_all_functions(aws):
+    acts.add(aws.place, "g", "queue:jobs")
+    acts.add(aws.place, "f", "topic:news")
+    acts.add(aws.place, "f", "http:/a")
+    found = acts.every(aws.place)
+    assert [(name, one.word) for name, one in found.triggers] == [
+        ("f", "http:/a"),
+        ("f", "topic:news"),
+        ("g", "queue:jobs"),
+    ]
+    assert found.problems == ()
+
+
 def test_schedules_say_when_they_fire_next(aws, monkeypatch):
     monkeypatch.setattr(schedules, "stays_or_ends", lambda connection: "it ends with Jupyter")
     made = acts.add(aws.place, "f", "cron:0 9 1 1 ? *@Europe/London")

@@ -100,7 +100,8 @@ def test_a_trigger_that_can_not_work_is_told_after_the_function_is_there(run, en
 
 def test_a_dry_run_lists_what_would_be_made(run, engine):
     shown = run(
-        f"%%lambda f --dry-run --trigger http:/thumb --trigger queue:jobs?batch=5 --trigger cron:0\\ 9\\ ?\\ *\\ 2\\ *\n{CELL}"
+        "%%lambda f --dry-run --trigger http:/thumb --trigger queue:jobs?batch=5 "
+        f"--trigger cron:0\\ 9\\ ?\\ *\\ 2\\ *\n{CELL}"
     )
     assert "would make the route ANY /thumb of the HTTP API jupyter-lambda, integrated with f" in shown
     assert "would make an event source mapping from the queue jobs to f, BatchSize 5" in shown
@@ -121,6 +122,22 @@ def test_trigger_add_list_pause_resume_rm(run, line):
     assert line("trigger resume f queue") == "resumed queue:jobs\n"
     assert line("trigger rm f http queue:jobs") == "removed http:/a, queue:jobs\n"
     assert len(line("trigger list f")) == 0
+
+
+def test_trigger_list_of_all_functions(run, line):
+    assert "No function has triggers" in repr(line("trigger list"))
+    run(f"%%lambda g --trigger queue:jobs\n{CELL}")
+    run(f"%%lambda f --trigger http:/a\n{CELL}")
+    table = line("trigger list")
+    assert list(zip(table.functions, [one.word for one in table], strict=True)) == [
+        ("f", "http:/a"),
+        ("g", "queue:jobs"),
+    ]
+    assert repr(table).split()[:2] == ["function", "trigger"]
+    assert "<th" in table._repr_mimebundle_()["text/html"]
+    for act in ("add", "rm", "pause", "resume"):
+        with pytest.raises(MagicUsageError, match=rf"^%lambda trigger {act}: the function's name is missing$"):
+            line(f"trigger {act}")
 
 
 def test_mistakes_of_trigger_and_fire_are_one_line(run, line):
