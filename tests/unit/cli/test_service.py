@@ -66,8 +66,8 @@ def test_systemd_is_told(home, capsys, monkeypatch):
 
 
 def test_an_unknown_word_is_one_line(home, capsys):
-    assert run("instal", home=home) == 2
-    assert "there is no service 'instal'; there are install, uninstall, status" in capsys.readouterr().err
+    assert run("insert", home=home) == 2
+    assert "there is no service 'insert'; there are install, uninstall, status" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze on this machine")

@@ -208,7 +208,7 @@ def test_completion_knows_acts_kinds_and_names(run, notebook, engine, monkeypatc
     assert matches("%lambda trigger add clean s") == ["s3:", "stream:"]
     assert matches("%lambda fire clean t") == ["table", "topic"]
     assert matches("%lambda fire c") == ["clean", "crop"]
-    assert matches("%%lambda clean --trigger fo") == ["folder:"]
+    assert matches("%%lambda clean --trigger fol") == ["folder:"]
     assert "--trigger" in matches("%%lambda clean --tr")
 
 

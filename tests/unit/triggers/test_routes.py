@@ -79,7 +79,7 @@ def test_the_order_in_which_routes_are_added_does_not_matter(keys, parts):
 
 @pytest.mark.parametrize(
     ("path", "values"),
-    [("/a%2Fb", {"x": "a/b"}), ("/caf%C3%A9", {"x": "café"}), ("/a+b", {"x": "a+b"}), ("/%zz", {"x": "%zz"})],
+    [("/a%2Fb", {"x": "a/b"}), ("/gr%C3%BCn", {"x": "grün"}), ("/a+b", {"x": "a+b"}), ("/%zz", {"x": "%zz"})],
 )
 def test_variables_are_decoded_after_the_path_is_cut(path, values):
     assert table({("GET", "/{x}")}).find("GET", path).variables == values
