@@ -23,6 +23,8 @@ SCHEDULED = ("schedule:", "rule:")
 _SLACK_S = 1.0
 #: Seconds that the record of a run that has ended may take to its place in the ledger.
 GRACE_S = 3.0
+#: Seconds that no run takes.
+_TOOK_MAX_S = 86_400.0
 _REASONS = {
     "timeout": "its time was over",
     "oom": "it ran out of memory",
@@ -244,7 +246,7 @@ class RunBook:
         elif said:  # its record has gone from the ledger, or is about to be written
             run.status = "success" if said.get("status") == "success" else "failed"
             run.reason = str(said.get("failure", ""))
-            run.ended_s = begun.started_s + float(said.get("seconds", 0.0))
+            run.ended_s = begun.started_s + _seconds(said.get("seconds"))
         else:
             run.reason = "it was cut off half-way: the engine ended, or was stopped, while it ran"
             # Nobody was there to see when; the next engine found it so.
@@ -266,6 +268,12 @@ class RunBook:
         if opened is None or opened.run_id != begun.run_id:
             return False
         return self._service.clock() - self._seen.get(begun.request_id, 0.0) < GRACE_S
+
+
+def _seconds(said: Any) -> float:
+    """How long a run took, as it says itself: the file is the function's, and may hold anything."""
+    number = isinstance(said, int | float) and not isinstance(said, bool) and 0 <= said < _TOOK_MAX_S
+    return float(said) if number else 0.0
 
 
 def _is_of(record: InvocationRecord, begun: Begun) -> bool:

@@ -28,6 +28,8 @@ from jupyter_lambda.errors import InvalidParameterValueException, RequestEntityT
 NAMES = frozenset({"parameters.json", "notebook.ipynb", "report.html", "log.txt", "result.json"})
 #: Bytes of all artefacts of one run.
 RUN_MAX_BYTES = 256 * 1024 * 1024
+#: Bytes of a JSON document that is looked into: parameters are an event's, and results are some lines.
+_JSON_MAX_BYTES = 8 * 1024 * 1024
 #: Runs kept of a job that doesn't say.
 KEPT = 30
 _JOB, _RUN = "job.json", "run.json"
@@ -241,8 +243,8 @@ async def _in_thread(function: Any, *args: Any, **kwargs: Any) -> Any:
 def _read(path: Path) -> dict[str, Any] | None:
     """A JSON object; None where there is none, or half of one."""
     try:
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        found = json.loads(path.read_bytes()) if path.stat().st_size <= _JSON_MAX_BYTES else None
+    except (OSError, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
 

@@ -6,8 +6,8 @@ import asyncio
 import mimetypes
 import os
 import re
-from collections.abc import AsyncIterator
 from email.utils import formatdate
+from io import BufferedReader
 
 from jupyter_lambda.errors import ResourceNotFoundException
 from jupyter_lambda.http1 import Request, Response
@@ -18,7 +18,7 @@ from .telling import named
 
 #: Bytes read at one time; what is not larger is answered whole.
 _CHUNK_BYTES = 256 * 1024
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
 async def answer(folders: Folders, request: Request, headers: list[tuple[str, str]]) -> Response:
@@ -35,7 +35,20 @@ async def answer(folders: Folders, request: Request, headers: list[tuple[str, st
         descriptor = await asyncio.to_thread(open_beneath, folder.path, name)
     except (ValueError, OSError):
         raise ResourceNotFoundException("There is no such file, or no longer.") from None
-    status = os.fstat(descriptor)
+    # From here on it is closed by whoever holds it, whatever happens.
+    stream = os.fdopen(descriptor, "rb")
+    try:
+        response = _response(stream, name, request.headers.get("range"), headers)
+    except BaseException:
+        stream.close()
+        raise
+    if isinstance(response.body, bytes):
+        stream.close()
+    return response
+
+
+def _response(stream: BufferedReader, name: str, wanted: str | None, headers: list[tuple[str, str]]) -> Response:
+    status = os.fstat(stream.fileno())
     size = status.st_size
     shared = [
         *headers,
@@ -46,33 +59,42 @@ async def answer(folders: Folders, request: Request, headers: list[tuple[str, st
         ("Content-Disposition", "attachment"),
         ("X-Content-Type-Options", "nosniff"),
     ]
-    part = _part(request.headers.get("range"), size)
+    part = _part(wanted, size)
     if part is None:
         first, last, code = 0, size - 1, 200
     else:
         first, last = part
         if first > last:
-            os.close(descriptor)
             return Response(416, [*shared, ("Content-Range", f"bytes */{size}")], b"")
         code = 206
         shared.append(("Content-Range", f"bytes {first}-{last}/{size}"))
+    stream.seek(first)
     if last - first < _CHUNK_BYTES:
-        with os.fdopen(descriptor, "rb") as stream:
-            stream.seek(first)
-            return Response(code, shared, stream.read(last - first + 1))
-    return Response(code, shared, _stream(descriptor, first, last))
+        return Response(code, shared, stream.read(last - first + 1))
+    return Response(code, shared, _Rest(stream, last - first + 1))
 
 
-async def _stream(descriptor: int, first: int, last: int) -> AsyncIterator[bytes]:
-    with os.fdopen(descriptor, "rb") as stream:
-        stream.seek(first)
-        left = last - first + 1
-        while left:
-            chunk = await asyncio.to_thread(stream.read, min(_CHUNK_BYTES, left))
-            if not chunk:
-                return
-            left -= len(chunk)
-            yield chunk
+class _Rest:
+    """Bytes of a file as they are read; closes it at the end, also where nobody begins to read."""
+
+    def __init__(self, stream: BufferedReader, left: int) -> None:
+        self._stream, self._left = stream, left
+
+    def __aiter__(self) -> _Rest:
+        return self
+
+    async def __anext__(self) -> bytes:
+        chunk = await asyncio.to_thread(self._stream.read, min(_CHUNK_BYTES, self._left)) if self._left else b""
+        if not chunk:
+            self._stream.close()
+            raise StopAsyncIteration
+        self._left -= len(chunk)
+        return chunk
+
+    async def aclose(self) -> None:
+        """Read no more."""
+        self._left = 0
+        self._stream.close()
 
 
 def _part(text: str | None, size: int) -> tuple[int, int] | None:

@@ -144,6 +144,23 @@ async def test_a_run_goes_on_until_all_it_made_has_come(engine, book):
     assert ((await book.get(ID)).status, (await book.get(ID)).ended_s) == ("success", 1_001.5)
 
 
+@pytest.mark.parametrize(
+    "document",
+    [
+        b'{"seconds": "long"}', b'{"seconds": 1e999, "status": []}', b'{"seconds": NaN, "failure": {}}', b"[" * 100_000,
+        b'{"seconds": [1]}', b"5", b'{"seconds": true}', b'{"seconds": -5}',
+    ],
+)  # fmt: skip
+async def test_whatever_a_job_leaves_as_its_result_runs_can_be_told(engine, book, document):
+    engine.begin()
+    for name in ("parameters.json", "result.json"):
+        await leave(book, name, document)
+    engine.invocations = []
+    engine.now_s += 60.0
+    (run,) = await book.all("report", 10)
+    assert (run.status, run.ended_s) in (("failed", 1_000.0), ("success", 1_000.0))
+
+
 async def test_one_that_could_not_start_is_a_run_too(engine, book):
     engine.end("init_error", run_ms=0.0)
     (run,) = await book.failed(0.0)

@@ -463,3 +463,24 @@ async def test_a_file_is_given_whole_or_in_parts(state_dir, inbox):
         ):
             with pytest.raises(ResourceNotFoundException):
                 await files.answer(engine.folders, asked(wrong), [])
+
+
+async def test_files_are_closed_whoever_stops_reading_and_whatever_is_asked(state_dir, inbox):
+    (inbox / "a.bin").write_bytes(bytes(2_000_000))
+
+    def opened() -> int:
+        return sum(os.path.realpath(one).endswith("a.bin") for one in Path("/proc/self/fd").iterdir())
+
+    async with Engine(state_dir) as engine:
+        await engine.folders.put("f", str(inbox), "*.bin")
+        path = file_path(engine.folders.described()[0]["id"], "a.bin")
+        for text in ("bytes=" + "9" * 5_000 + "-", "bytes=0-" + "9" * 5_000, "bytes=-" + "9" * 5_000, "bytes=5-1", ""):
+            await body_of(await files.answer(engine.folders, asked(path, range=text), []))
+        assert opened() == 0
+        never_begun = await files.answer(engine.folders, asked(path), [])
+        begun = await files.answer(engine.folders, asked(path), [])
+        await anext(begun.body)  # type: ignore[arg-type]
+        assert opened() == 2
+        for one in (never_begun, begun):
+            await one.body.aclose()  # type: ignore[union-attr]
+        assert opened() == 0
