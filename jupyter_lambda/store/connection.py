@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sqlite3
 from pathlib import Path
 
@@ -80,6 +82,7 @@ def open_writer(path: Path) -> sqlite3.Connection:
     Raises:
         StoreError: The file can't be opened, is no database, or was written by a newer release.
     """
+    _keep_private(path)
     try:
         connection = sqlite3.connect(
             path, isolation_level=None, check_same_thread=False, cached_statements=256, timeout=BUSY_TIMEOUT_MS / 1000
@@ -102,6 +105,19 @@ def open_writer(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _keep_private(path: Path) -> None:
+    """Functions' variables are in it. The directory may be one that somebody made, with the usual permissions.
+
+    SQLite gives its other files the permissions of this one. What can't be opened or changed it complains of itself.
+    """
+    with contextlib.suppress(OSError):
+        if not path.exists():  # one that is in use must not be opened and closed: SQLite's locks would go
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        for one in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
+            if one.exists():
+                one.chmod(0o600)
 
 
 def _use_write_ahead_log(connection: sqlite3.Connection, path: Path) -> None:
