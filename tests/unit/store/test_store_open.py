@@ -30,14 +30,14 @@ async def test_directory_is_private_and_its_identity_lasts(tmp_path: Path):
 
 async def test_the_database_is_private_in_a_directory_that_somebody_made(tmp_path: Path, make_function):
     names = ("lambda.db", "lambda.db-shm", "lambda.db-wal")
-    (tmp_path / "..").joinpath(tmp_path.name).chmod(0o755)
+    (tmp_path / "made").mkdir(mode=0o755)
     for _ in range(2):
-        store = await Store.open(tmp_path)
+        store = await Store.open(tmp_path / "made")
         if not store.functions.count():
             await store.functions.create(make_function())
-        assert [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in names] == [0o600] * 3
+        assert [stat.S_IMODE((tmp_path / "made" / name).stat().st_mode) for name in names] == [0o600] * 3
         await store.close()
-        (tmp_path / "lambda.db").chmod(0o644)  # as an earlier release left it
+        (tmp_path / "made" / "lambda.db").chmod(0o644)  # as an earlier release left it
 
 
 @pytest.mark.parametrize("name", ["with blank", "a?b#c", "50%25", "ümläut"])
