@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -101,11 +102,9 @@ class Follower:
             except Exception as exc:
                 log.exception("folder %s", self._folder.path)
                 self.trouble, delay_s = f"{type(exc).__name__}: {exc}", RETRY_S
-            try:
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(delay_s):
                     await self._wake.wait()
-            except TimeoutError:
-                pass
             self._wake.clear()
 
     async def _turn(self) -> float | None:

@@ -7,6 +7,7 @@ integrations in API Gateway"; AWS Lambda Developer Guide, "Invoking Lambda funct
 from __future__ import annotations
 
 import base64
+import contextlib
 import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -79,10 +80,8 @@ def body_of(visit: Visit, *, text: bool) -> tuple[str | None, bool]:
     if not visit.body:
         return None, False
     if text:
-        try:
+        with contextlib.suppress(UnicodeDecodeError):
             return visit.body.decode(), False
-        except UnicodeDecodeError:
-            pass
     return base64.b64encode(visit.body).decode(), True
 
 
@@ -188,15 +187,6 @@ def format_1(
     """
     headers, query = headers_of(visit), query_pairs(visit.query)
     body, is_base64 = body_of(visit, text=text)
-    identity = {
-        **dict.fromkeys(("accessKey", "accountId", "caller", "cognitoAuthenticationProvider")),
-        **dict.fromkeys(("cognitoAuthenticationType", "cognitoIdentityId", "cognitoIdentityPoolId")),
-        "principalOrgId": None,
-        "sourceIp": source_ip(visit),
-        **dict.fromkeys(("user", "userAgent", "userArn")),
-        **context.get("identity", {}),
-    }
-    identity["userAgent"] = visit.header("user-agent")
     return {
         **({"version": version} if version else {}),
         "resource": resource,
@@ -220,10 +210,23 @@ def format_1(
             "requestId": visit.request_id,
             "apiId": visit.id,
             **context,
-            "identity": identity,
+            "identity": _identity(visit, context.get("identity", {})),
         },
         "pathParameters": dict(path_parameters) if path_parameters else None,
         "stageVariables": dict(stage_variables) if stage_variables else None,
         "body": body,
         "isBase64Encoded": is_base64,
+    }
+
+
+def _identity(visit: Visit, own: Mapping[str, Any]) -> dict[str, Any]:
+    """Of format 1.0: who asks, as far as it is known."""
+    return {
+        **dict.fromkeys(("accessKey", "accountId", "caller", "cognitoAuthenticationProvider")),
+        **dict.fromkeys(("cognitoAuthenticationType", "cognitoIdentityId", "cognitoIdentityPoolId")),
+        "principalOrgId": None,
+        "sourceIp": source_ip(visit),
+        **dict.fromkeys(("user", "userArn")),
+        **own,
+        "userAgent": visit.header("user-agent"),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -151,11 +152,9 @@ class LaneRunner:
     async def _wait(self, timeout_s: float | None) -> None:
         if self._context.stopping.is_set():
             raise Stopped
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await self.wake.wait()
-        except TimeoutError:
-            pass
         self.wake.clear()
         if self._context.stopping.is_set():
             raise Stopped

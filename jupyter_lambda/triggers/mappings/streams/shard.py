@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import zlib
@@ -102,9 +103,8 @@ class ShardReader:
 
     async def _read(self) -> None:
         try:
-            await self._read_on()
-        except Stopped:
-            pass
+            with contextlib.suppress(Stopped):
+                await self._read_on()
         except Exception as error:  # noqa: BLE001 - the lanes finish what they have first
             self._error = error
             self.context.stop()
