@@ -39,6 +39,8 @@ class Notification:
     #: Of a subscription, as they were set last: FilterPolicy, FilterPolicyScope, RedrivePolicy, …
     attributes: Mapping[str, str] = field(default_factory=dict)
     created_s: float = 0.0
+    #: Of a bucket: EventBridge's default bus is told, and no function.
+    to_bus: bool = False
 
     @property
     def trigger(self) -> str:

@@ -59,6 +59,7 @@ class Triggers:
         #: EventBridge's rules, EventBridge Scheduler.
         self.schedules = Schedules(service, self.cloud)
         self.outlets.put_event = self.schedules.put_event
+        self.notifications.put_event = self.schedules.put_event
         self._parts: dict[str, Part] = {
             "cloud": self.cloud,
             "sites": self.sites,

@@ -391,3 +391,35 @@ def test_a_pause_holds_what_comes_through_a_kill(cloud: Cloud) -> None:  # noqa:
     cloud.until(lambda: {"6", "in/6"} <= set(numbers()))
     assert numbers() == sorted([*wanted, "6", "in/6"])
     assert {one["last_result"] for one in Admin(cloud.connection).notifications("holding")} == {"OK"}
+
+
+def test_a_bucket_tells_eventbridge_and_a_rule_fires_the_function(cloud: Cloud) -> None:  # noqa: F811
+    bucket(cloud, "seen")
+    bucket(cloud, "bussed")
+    arn = cloud.deploy("bussed", WITNESS)
+    events = cloud.client("events")
+    # moto tells of tags with every object that is put.
+    wanted = {"source": ["aws.s3"], "detail-type": [{"anything-but": {"prefix": "Object Tags"}}]}
+    pattern = wanted | {"detail": {"bucket": {"name": ["bussed"]}}}
+    rule = events.put_rule(Name="bussed", EventPattern=json.dumps(pattern))["RuleArn"]
+    events.put_targets(Rule="bussed", Targets=[{"Id": "f", "Arn": arn}])
+    allow(cloud, "bussed", "events", rule)
+    cloud.client("s3").put_bucket_notification_configuration(
+        Bucket="bussed", NotificationConfiguration={"EventBridgeConfiguration": {}}
+    )
+    found = cloud.client("s3").get_bucket_notification_configuration(Bucket="bussed")
+    assert found["EventBridgeConfiguration"] == {}
+    assert "QueueConfigurations" not in found
+    cloud.client("s3").put_object(Bucket="bussed", Key="in/é b+c", Body=b"hello")
+    cloud.until(lambda: seen(cloud, "bussed"))
+    cloud.client("s3").delete_object(Bucket="bussed", Key="in/é b+c")
+    cloud.until(lambda: len(seen(cloud, "bussed")) >= 2)
+    made, gone = sorted(seen(cloud, "bussed"), key=lambda one: one["detail-type"])
+    assert (made["source"], made["detail-type"], made["account"]) == ("aws.s3", "Object Created", "000000000000")
+    assert made["resources"] == ["arn:aws:s3:::bussed"]
+    thing = made["detail"]["object"]
+    assert (thing["key"], thing["size"]) == ("in/é b+c", 5)
+    assert thing["etag"] == "5d41402abc4b2a76b9719d911017c592"
+    assert made["detail"]["reason"] == "PutObject"
+    assert (gone["detail-type"], gone["detail"]["deletion-type"]) == ("Object Deleted", "Permanently Deleted")
+    assert gone["detail"]["object"]["key"] == "in/é b+c"

@@ -326,3 +326,35 @@ def test_what_is_asked_of_pauses_and_is_not_there(engine, aws, bucket, function,
     for wrong in ([], {"function": name}, {"bucket": bucket}, {"function": name, "bucket": 1}, {"x": "y"}, both):
         assert owner(engine, "POST", "/pause", wrong)[0] == 400
     assert [one["state"] for one in told(engine, name)] == ["on"]
+
+
+def test_eventbridge_is_told_of_a_bucket(engine, aws, bucket, function, client, name):
+    """ "Object Created: An object was created. The reason field … indicates which S3 API was used" """
+    events, s3 = aws("events"), aws("s3")
+    pattern = {"source": ["aws.s3"], "detail": {"bucket": {"name": [bucket]}, "object": {"key": [{"prefix": "in/"}]}}}
+    rule = events.put_rule(Name=name[:60], EventPattern=json.dumps(pattern))["RuleArn"]
+    events.put_targets(Rule=name[:60], Targets=[{"Id": "f", "Arn": function}])
+    client.add_permission(
+        FunctionName=name,
+        StatementId="events",
+        Action="lambda:InvokeFunction",
+        Principal="events.amazonaws.com",
+        SourceArn=rule,
+    )
+    configuration = {"EventBridgeConfiguration": {}, "LambdaFunctionConfigurations": [created(function, Id="too")]}
+    s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=configuration)
+    assert get(aws, bucket) == configuration
+    s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=configuration)
+    s3.put_object(Bucket=bucket, Key="out/a", Body=b"x")
+    s3.put_object(Bucket=bucket, Key="in/a b", Body=b"x")
+
+    def sources() -> list[str]:
+        _, _, answer = engine.signed("GET", f"/_jupyter_lambda/invocations?function={name}")
+        return sorted(one["source"] for one in json.loads(answer)["invocations"])
+
+    until(lambda: sources() == [f"rule:{name[:60]}", f"s3:{bucket}", f"s3:{bucket}"])
+    put(aws, bucket, created(function, Id="too"))
+    assert get(aws, bucket) == {"LambdaFunctionConfigurations": [created(function, Id="too")]}
+    s3.put_object(Bucket=bucket, Key="in/b", Body=b"x")
+    until(lambda: len(sources()) == 4)
+    assert sources().count(f"rule:{name[:60]}") == 1

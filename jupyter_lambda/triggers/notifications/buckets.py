@@ -17,11 +17,12 @@ from jupyter_lambda.store.sources import Sources
 from jupyter_lambda.triggers.permission import allowed
 from jupyter_lambda.triggers.queue import Cloud, Queue, is_aws
 
+from . import bus_events
 from .errors import InvalidArgument, from_cloud
 from .own_queues import drop_queue, is_own, open_queue
 from .s3_rules import Document, Rule, rules_of
 
-_QUEUES, _FUNCTIONS = "QueueConfigurations", "LambdaFunctionConfigurations"
+_QUEUES, _FUNCTIONS, _BUS = "QueueConfigurations", "LambdaFunctionConfigurations", "EventBridgeConfiguration"
 
 
 class Buckets:
@@ -49,12 +50,16 @@ class Buckets:
                 self._check_target(bucket, rule)
         known = self._rows.notifications("s3", bucket)
         wanted = [self._notification(bucket, rule, before) for rule, before in _paired(here, known)]
+        whole = dict(document)
+        if _BUS in document and not is_aws(self._cloud):
+            # The bus is the engine's, so the cloud has nobody to tell.
+            del whole[_BUS]
+            wanted.append(self._bus(bucket, known))
         kept = {one.id for one in wanted}
         fresh = [one for one in wanted if one.id not in {old.id for old in known}]
         gone = [one for one in known if one.id not in kept]
         try:
             queues = [_rule(one, (await open_queue(self._cloud, one))[1]) for one in wanted]
-            whole = dict(document)
             whole[_FUNCTIONS] = [rule.configuration("LambdaFunctionArn") for rule in elsewhere]
             whole[_QUEUES] = [rule.configuration("QueueArn") for rule in [*rules[_QUEUES], *queues]]
             await self._put(bucket, whole, validate=validate)
@@ -82,8 +87,11 @@ class Buckets:
         except Exception as error:
             raise from_cloud(error) from error
         document[_QUEUES] = [one for one in document.get(_QUEUES) or () if not is_own(one["QueueArn"])]
-        own = [_function_rule(one).configuration("LambdaFunctionArn") for one in self._rows.notifications("s3", bucket)]
+        known = self._rows.notifications("s3", bucket)
+        own = [_function_rule(one).configuration("LambdaFunctionArn") for one in known if not one.to_bus]
         document[_FUNCTIONS] = [*(document.get(_FUNCTIONS) or ()), *own]
+        if any(one.to_bus for one in known):
+            document[_BUS] = {}
         return document
 
     async def forget(self, bucket: str) -> None:
@@ -147,6 +155,22 @@ class Buckets:
             source_account=account.account_id,
         ):
             raise _invalid(arn, f"Not authorized to invoke function [{arn}]")
+
+    def _bus(self, bucket: str, known: Sequence[Notification]) -> Notification:
+        """What tells EventBridge."""
+        made = secrets.token_hex(8)
+        fresh = Notification(
+            id=made,
+            kind="s3",
+            resource=bucket,
+            function_arn="",
+            queue_name=f"{OWN_QUEUES}s3-{made}",
+            name=f"{OWN_QUEUES}events",
+            events=bus_events.EVENTS,
+            created_s=self._service.clock(),
+            to_bus=True,
+        )
+        return next((one for one in known if one.to_bus), fresh)
 
     def _notification(self, bucket: str, rule: Rule, known: Notification | None) -> Notification:
         """What a rule becomes.

@@ -85,6 +85,7 @@ def described(one: Notification, pump: Pump | None, account: Account, *, paused:
         "function": _name(one, account),
         "function_arn": one.function_arn,
         **own,
+        **({"bus": "default"} if one.to_bus else {}),
         "state": "paused" if paused else "on",
         "queue_depth": pump.depth if pump is not None else None,
         "delivered": pump.delivered if pump is not None else 0,

@@ -10,12 +10,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from jupyter_lambda.engine.service import LambdaService
-from jupyter_lambda.errors import LambdaError
+from jupyter_lambda.errors import LambdaError, ServiceUnavailableException
 from jupyter_lambda.http1 import Response
 from jupyter_lambda.model.notification import Kind, Notification
 from jupyter_lambda.store.sources import Sources
 from jupyter_lambda.triggers.cloud.hooks import Forwarded
 from jupyter_lambda.triggers.cloud.host import Cloud
+from jupyter_lambda.triggers.outlets import PutEvent
 from jupyter_lambda.triggers.queue import Queue
 
 from . import holding
@@ -36,6 +37,8 @@ class Notifications:
 
     def __init__(self, service: LambdaService, rows: Sources, cloud: Cloud) -> None:
         self._rows, self._cloud, self._service = rows, cloud, service
+        #: Tells EventBridge's default bus; set by who has it.
+        self.put_event: PutEvent | None = None
         self._buckets = Buckets(service, rows, cloud, self._follow)
         self._topics = Topics(service, rows, cloud, self._follow)
         self._pumps: dict[str, tuple[Pump, asyncio.Task[None]]] = {}
@@ -139,11 +142,17 @@ class Notifications:
                 pump = Pump(
                     one, self._service, self._cloud,
                     attach=self._attach, current=rows.notification, is_paused=rows.is_paused,
+                    put_event=self._put_event,
                 )  # fmt: skip
                 task = asyncio.create_task(pump.run(), name=f"notification {one.id}")
                 self._pumps[one.id] = pump, task
                 self._service.metrics.notifications[one.id] = pump.summary
                 task.add_done_callback(functools.partial(self._ended, one.id))
+
+    async def _put_event(self, entry: Mapping[str, Any]) -> None:
+        if self.put_event is None:
+            raise ServiceUnavailableException("This engine has no event bus.")
+        await self.put_event(entry)
 
     def _ended(self, notification_id: str, ended: asyncio.Task[None]) -> None:
         self._pumps.pop(notification_id, None)

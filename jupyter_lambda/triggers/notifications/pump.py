@@ -10,15 +10,16 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from jupyter_lambda.engine.service import LambdaService
-from jupyter_lambda.errors import LambdaError, ResourceConflictException
+from jupyter_lambda.errors import ClientError, LambdaError, ResourceConflictException
 from jupyter_lambda.model.arn import LATEST, FunctionName
 from jupyter_lambda.model.invocation import AsyncEvent
 from jupyter_lambda.model.notification import Notification
 from jupyter_lambda.triggers.mappings.backoff import Backoff
+from jupyter_lambda.triggers.outlets import PutEvent
 from jupyter_lambda.triggers.permission import allowed
 from jupyter_lambda.triggers.queue import BATCH_MAX, Cloud, Queue, first_of, may_leave
 
-from . import s3_events, sns_events
+from . import bus_events, s3_events, sns_events
 from .own_queues import principal
 
 log = logging.getLogger(__name__)
@@ -49,12 +50,14 @@ class Pump:
         attach: Callable[[str], Awaitable[Queue]],
         current: Callable[[str], Notification | None],
         is_paused: Callable[[str], bool],
+        put_event: PutEvent,
     ) -> None:
         """
         Args:
             attach: Makes sure that the cloud fills the queue of the notification of this id.
             current: The notification as it is now; None: it is no more.
             is_paused: Whether messages are to stay in the queue.
+            put_event: Tells EventBridge's default bus; what it leads to is on disk when it returns.
         """
         self.id = notification.id
         self._trigger = notification.trigger
@@ -73,7 +76,7 @@ class Pump:
         #: Set when what was missing may be there now.
         self.wake = asyncio.Event()
         self._service, self._cloud, self._attach, self._current = service, cloud, attach, current
-        self._is_paused = is_paused
+        self._is_paused, self._put_event = is_paused, put_event
         #: Set while nothing more is to be received: it is paused, or stops.
         self._halt = asyncio.Event()
         #: Set when somebody paused it, or let it go on.
@@ -212,7 +215,7 @@ class Pump:
         try:
             event = self._event(notification, message)
             if event is not None:
-                await self._invoke(notification, message, event)
+                await (self._tell_bus if notification.to_bus else self._invoke)(notification, message, event)
                 self.delivered += 1
                 self.last_result = "OK"
         except Undeliverable as why:
@@ -265,6 +268,13 @@ class Pump:
         except ResourceConflictException:  # it came before, and waits
             log.info("notification %s: message %s came again", self.id, message["MessageId"])
 
+    async def _tell_bus(self, notification: Notification, message: dict[str, Any], event: dict[str, Any]) -> None:
+        try:
+            for record in event["Records"]:
+                await self._put_event(bus_events.entry(record, self._service.account.account_id))
+        except (ClientError, ValueError, KeyError, TypeError) as exc:
+            raise Undeliverable(f"message {message['MessageId']} of {notification.trigger}: {exc!r}") from exc
+
     async def _is_known(self, request_id: str, message: dict[str, Any]) -> bool:
         """Whether a message that came again was invoked already: its deletion was cut short."""
         if int((message.get("Attributes") or {}).get("ApproximateReceiveCount", 1)) <= 1:
@@ -281,7 +291,8 @@ class Pump:
         self.last_result = f"PROBLEM: an event was given up: {why}"
         arn = _dead_letter(notification)
         if arn is None:
-            log.warning("%s → %s: an event is dropped: %s", notification.trigger, notification.function_arn, why)
+            target = notification.function_arn or "EventBridge"
+            log.warning("%s → %s: an event is dropped: %s", notification.trigger, target, why)
             return True
         try:
             queue = await Queue.find(self._cloud, arn)

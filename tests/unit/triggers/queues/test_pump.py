@@ -12,6 +12,7 @@ from jupyter_lambda.errors import ResourceConflictException, ResourceNotFoundExc
 from jupyter_lambda.model.arn import Account
 from jupyter_lambda.model.invocation import AsyncEvent
 from jupyter_lambda.model.notification import Notification
+from jupyter_lambda.triggers.notifications import bus_events
 from jupyter_lambda.triggers.notifications.pump import Pump
 from jupyter_lambda.triggers.queue import Queue
 
@@ -29,6 +30,8 @@ class Service:
         self.done: set[str] = set()
         self.failures: list[Exception] = []
         self.exists = True
+        #: Entries that the bus took.
+        self.told: list[dict[str, Any]] = []
         self.draining = False
         statement = {"Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "lambda:*"}
         self.policy: dict[str, Any] | None = {"Statement": [statement]}
@@ -50,6 +53,11 @@ class Service:
         if not self.exists:
             raise ResourceNotFoundException(f"Function not found: {ARN}")
 
+    async def put_event(self, entry: Any) -> None:
+        if self.failures:
+            raise self.failures.pop(0)
+        self.told.append(entry)
+
     async def invoke_async(self, event: AsyncEvent) -> None:
         if self.failures:
             raise self.failures.pop(0)
@@ -61,7 +69,7 @@ class Service:
 
 def run(virtual: Any, cloud: Any, scenario: Any, **changes: Any) -> None:
     async def main() -> None:
-        notification = Notification("n", "sns", TOPIC, ARN, "own", subscription_arn="arn:sub", **changes)
+        notification = replace(Notification("n", "sns", TOPIC, ARN, "own", subscription_arn="arn:sub"), **changes)
         current = {"n": notification}
         held: set[str] = set()
         queue, service = cloud.queue("own"), Service()
@@ -76,6 +84,7 @@ def run(virtual: Any, cloud: Any, scenario: Any, **changes: Any) -> None:
             attach=attach,
             current=current.get,
             is_paused=held.__contains__,
+            put_event=service.put_event,
         )
         task = asyncio.create_task(pump.run())
         await scenario(SimpleNamespace(queue=queue, service=service, pump=pump, current=current, held=held))
@@ -283,3 +292,46 @@ def test_what_went_wrong_last_is_told(virtual, cloud):
         assert at.pump.last_result.startswith("PROBLEM: an event was given up: sns.amazonaws.com may not invoke ")
 
     run(virtual, cloud, scenario)
+
+
+def told_by_s3(event: str, key: str, **more: Any) -> str:
+    thing = {"key": key, "size": 3, "eTag": "e", "versionId": "v", "sequencer": "0A"}
+    record = {
+        "eventName": event,
+        "eventTime": "2026-11-25T09:00:00.000Z",
+        "requestParameters": {"sourceIPAddress": "1.2.3.4"},
+        "responseElements": {"x-amz-request-id": "R"},
+        "s3": {"bucket": {"name": "b"}, "object": thing},
+    }
+    return json.dumps({"Records": [record | more]})
+
+
+def test_a_bucket_tells_eventbridge(virtual, cloud, caplog):
+    async def scenario(at):
+        at.service.failures = [StoreError("disk full")]
+        at.queue.send(told_by_s3("ObjectCreated:Put", "in/a+b%2Bc"))
+        await until(lambda: not at.queue.messages)
+        at.queue.send(told_by_s3("ObjectRemoved:DeleteMarkerCreated", "x"))
+        at.queue.send(told_by_s3("ObjectTagging:Put", "x"))
+        await until(lambda: not at.queue.messages)
+        created, *others = at.service.told
+        assert (created["Source"], created["DetailType"], created["Time"]) == ("aws.s3", "Object Created", 1795597200.0)
+        assert created["Resources"] == ["arn:aws:s3:::b"]
+        assert json.loads(created["Detail"]) == {
+            "version": "0",
+            "bucket": {"name": "b"},
+            "object": {"key": "in/a b+c", "size": 3, "etag": "e", "version-id": "v", "sequencer": "0A"},
+            "request-id": "R",
+            "requester": "000000000000",
+            "source-ip-address": "1.2.3.4",
+            "reason": "PutObject",
+        }
+        removed, tagged = sorted(others, key=lambda one: one["DetailType"])
+        assert json.loads(removed["Detail"])["deletion-type"] == "Delete Marker Created"
+        assert (tagged["DetailType"], "reason" in json.loads(tagged["Detail"])) == ("Object Tags Added", False)
+        at.queue.send(told_by_s3("ObjectCreated:Put", "late", eventTime="never"))
+        await until(lambda: not at.queue.messages)
+        assert (len(at.service.told), at.pump.delivered, at.pump.dropped, at.service.taken) == (3, 3, 1, [])
+        assert "s3:b → EventBridge: an event is dropped" in caplog.text
+
+    run(virtual, cloud, scenario, kind="s3", resource="b", function_arn="", events=bus_events.EVENTS, to_bus=True)
