@@ -71,7 +71,34 @@ def deploy_cell(shell: Any, arguments: argparse.Namespace, body: str) -> Any:
         return _write_zip(arguments.name, made, layers)
     engine = engines.get(arguments.profile)
     interpreter = engine.interpreter(sys.executable) if runtime == python_runtime() else None
-    result = deployment.deploy(
+    result = _deploy(engine, arguments, made, layers, runtime, interpreter, environment)
+    function = LambdaFunction(arguments.name, profile=arguments.profile, places=made.places)
+    shell.user_ns[bind] = function
+    _remember(shell, function)
+    lines, problem = triggers.apply(engine, arguments.name, sources, is_new=result.action == "created")
+    if not arguments.quiet:
+        notes = [
+            deployment.check_size(engine, layers, made.zip_bytes),
+            _about_interpreter(engine, runtime) if interpreter is None else None,
+        ]
+        _display(_card(engine, result, made, bind, [note for note in notes if note], lines))
+    if problem:
+        raise NotebookError(f"{arguments.name} is deployed, but not all of its triggers could be made: {problem}")
+    if event is not None:
+        _test(shell, function, event[0], arguments.out, quiet=arguments.quiet)
+    return None
+
+
+def _deploy(
+    engine: Engine,
+    arguments: argparse.Namespace,
+    made: Build,
+    layers: Layers | None,
+    runtime: str,
+    interpreter: str | None,
+    environment: dict[str, str],
+) -> deployment.Deployed:
+    return deployment.deploy(
         engine,
         deployment.Wanted(
             name=arguments.name,
@@ -88,23 +115,16 @@ def deploy_cell(shell: Any, arguments: argparse.Namespace, body: str) -> Any:
             tags={"notebook": "yes"},
         ),
     )
-    function = LambdaFunction(arguments.name, profile=arguments.profile, places=made.places)
-    shell.user_ns[bind] = function
-    _remember(shell, function)
-    lines, problem = triggers.apply(engine, arguments.name, sources, is_new=result.action == "created")
-    if not arguments.quiet:
-        notes = [deployment.check_size(engine, layers, made.zip_bytes)]
-        if runtime == python_runtime() and interpreter is None and not engine.is_aws:
-            notes.append(
-                f"the engine doesn't know this notebook's Python ({sys.executable}) and uses its own {runtime}, whose "
-                "packages may differ; add it to c.LambdaEngine.interpreters"
-            )
-        _display(_card(engine, result, made, bind, [note for note in notes if note], lines))
-    if problem:
-        raise NotebookError(f"{arguments.name} is deployed, but not all of its triggers could be made: {problem}")
-    if event is not None:
-        _test(shell, function, event[0], arguments.out, quiet=arguments.quiet)
-    return None
+
+
+def _about_interpreter(engine: Engine, runtime: str) -> str | None:
+    """What to know where the engine does not have this notebook's Python."""
+    if engine.is_aws or runtime != python_runtime():
+        return None
+    return (
+        f"the engine doesn't know this notebook's Python ({sys.executable}) and uses its own {runtime}, whose "
+        "packages may differ; add it to c.LambdaEngine.interpreters"
+    )
 
 
 def python_runtime() -> str:

@@ -16,8 +16,8 @@ from jupyter_lambda.eventsources.schedules import ScheduleSource
 from jupyter_lambda.eventsources.words import parse
 from jupyter_lambda.notebook import deploy as deployment
 from jupyter_lambda.notebook.cellmagic import python_runtime
+from jupyter_lambda.notebook.dependencies import Layers, requirements
 from jupyter_lambda.notebook.dependencies import build as build_layers
-from jupyter_lambda.notebook.dependencies import requirements
 from jupyter_lambda.notebook.engine import Engine, call, code_of_refusal, engines
 from jupyter_lambda.notebook.errors import DeployError, MagicUsageError, NotebookError
 from jupyter_lambda.notebook.triggers import one_line, place_of
@@ -64,22 +64,7 @@ def notebook(shell: Any, arguments: argparse.Namespace) -> Any:
     _check_name(engine, name)
     told = _told(engine, arguments.on_failure)
     layers = build_layers(wanted, print) if wanted else None
-    result = deployment.deploy(
-        engine,
-        deployment.Wanted(
-            name=name,
-            zip_bytes=data,
-            handler=HANDLER,
-            runtime=python_runtime(),
-            memory_mb=arguments.memory or MEMORY_MB,
-            timeout_s=arguments.timeout or TIMEOUT_S,
-            environment=environment,
-            layers=deployment.layer_arns(engine, layers, python_runtime()) if layers else (),
-            network=arguments.network,
-            interpreter=engine.interpreter(sys.executable),
-            tags={"notebook": "yes", TAG: _tag_value(source.name)},
-        ),
-    )
+    result = _deploy(engine, arguments, name, source, data, layers, environment)
     call(
         engine.client.put_function_event_invoke_config,
         FunctionName=name,
@@ -89,7 +74,6 @@ def notebook(shell: Any, arguments: argparse.Namespace) -> Any:
     with one_line():
         engine.admin.put_job(name, notebook=source.name, kept=arguments.keep)
     times, notes = _make(engine, name, schedules)
-    state = f"updated: {', '.join(result.changes)}" if result.changes else result.action
     facts = [
         ("memory", f"{result.configuration['MemorySize']} MB"),
         ("at most", _minutes(int(result.configuration["Timeout"]))),
@@ -100,7 +84,7 @@ def notebook(shell: Any, arguments: argparse.Namespace) -> Any:
         facts.append(("failures to", told.rpartition(":")[2]))
     card = JobCard(
         name,
-        state,
+        f"updated: {', '.join(result.changes)}" if result.changes else result.action,
         source.name,
         tuple(facts),
         _parameters(source, given),
@@ -206,6 +190,33 @@ def _make(
             shown.append((made.words, made.try_it[0] if made.try_it else ""))
     note = stays_or_ends(engine.connection)
     return tuple(shown), [note] if note else []
+
+
+def _deploy(
+    engine: Engine,
+    arguments: argparse.Namespace,
+    name: str,
+    source: JobNotebook,
+    data: bytes,
+    layers: Layers | None,
+    environment: dict[str, str],
+) -> deployment.Deployed:
+    return deployment.deploy(
+        engine,
+        deployment.Wanted(
+            name=name,
+            zip_bytes=data,
+            handler=HANDLER,
+            runtime=python_runtime(),
+            memory_mb=arguments.memory or MEMORY_MB,
+            timeout_s=arguments.timeout or TIMEOUT_S,
+            environment=environment,
+            layers=deployment.layer_arns(engine, layers, python_runtime()) if layers else (),
+            network=arguments.network,
+            interpreter=engine.interpreter(sys.executable),
+            tags={"notebook": "yes", TAG: _tag_value(source.name)},
+        ),
+    )
 
 
 def _about_interpreter(engine: Engine) -> list[str]:
