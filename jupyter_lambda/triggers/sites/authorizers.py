@@ -155,7 +155,7 @@ def error_message(payload: bytes) -> str | None:
     """The message of a function's error."""
     try:
         document = json.loads(payload)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     message = document.get("errorMessage") if isinstance(document, dict) else None
     return message if isinstance(message, str) else None
@@ -169,7 +169,7 @@ def read_verdict(payload: bytes, *, simple: bool, nested_context: bool) -> Verdi
     """
     try:
         answer = json.loads(payload)
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise Broken(f"the authorizer's answer is no JSON: {exc}") from None
     if not isinstance(answer, dict):
         raise Broken("the authorizer's answer must be an object")

@@ -206,7 +206,7 @@ class RestRequest:
             return payload
         try:
             document = json.loads(payload)
-        except ValueError:
+        except (ValueError, RecursionError):
             return payload
         if isinstance(document, dict) and "isBase64Encoded" in document:
             document["isBase64Encoded"] = False

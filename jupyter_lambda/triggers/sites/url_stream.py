@@ -43,7 +43,7 @@ async def answer(stream: ResponseStream, invocation: Invocation) -> Response:
         try:
             document, first = await _prelude(stream)
             response = responses.prelude(document)
-        except (responses.Malformed, ValueError) as why:
+        except (responses.Malformed, ValueError, RecursionError) as why:
             stream.abandon()
             log.warning("the streamed answer of function %s is malformed: %s", invocation.function_name, why)
             return responses.bad_gateway()

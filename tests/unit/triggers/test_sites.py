@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,8 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jupyter_lambda.http1 import Response, encode_head
-from jupyter_lambda.triggers.sites import origin
+from jupyter_lambda.model.stream import ResponseStream
+from jupyter_lambda.triggers.sites import origin, url_stream
 from jupyter_lambda.triggers.sites.address import Address, by_name, by_path, name_of, path_of
+from jupyter_lambda.triggers.sites.authorizers import Broken, error_message, read_verdict
 from jupyter_lambda.triggers.sites.responses import Malformed, from_format_1, from_format_2, prelude
 from jupyter_lambda.triggers.sites.visit import Visit
 
@@ -149,3 +153,20 @@ def test_text_that_is_no_unicode_is_sent_with_marks_in_its_place():
     assert from_format_2(rb'"a\ud800"').body == b"a?"
     response = from_format_2(rb'{"statusCode": 200, "headers": {"X-A": "b\ud800"}, "body": "\ud800"}')
     assert (dict(response.headers)["X-A"], response.body) == ("b?", b"?")
+
+
+async def test_a_prelude_nested_without_end_is_malformed():
+    stream = ResponseStream()
+    stream.begin(url_stream.PRELUDE_TYPE)
+    writing = asyncio.create_task(stream.write(b"[" * 100_000 + b"\0" * 8 + b"x" * 300_000))
+    response = await url_stream.answer(stream, SimpleNamespace(function_name="f"))  # type: ignore[arg-type]
+    assert response.status == 502
+    async with asyncio.timeout(5):  # the function writes on, and nobody waits for it
+        await writing
+        await stream.write(b"x" * 300_000)
+
+
+def test_a_verdict_nested_without_end_is_none():
+    with pytest.raises(Broken):
+        read_verdict(b"[" * 100_000, simple=False, nested_context=False)
+    assert error_message(b"[" * 100_000) is None
