@@ -50,7 +50,12 @@ _OF_SOURCES = (
     ("event_source_queue_depth", "gauge", "Messages that wait in the mapping's queue.", "queue_depth", 1.0),
 )
 _OF_NOTIFICATIONS = (
-    ("notification_invocations_total", "counter", "Events of buckets and topics that became invocations, or went to EventBridge.", "delivered"),
+    (
+        "notification_invocations_total",
+        "counter",
+        "Events of buckets and topics that became invocations, or went to EventBridge.",
+        "delivered",
+    ),
     ("notification_failures_total", "counter", "Events of theirs that could not become invocations.", "dropped"),
     ("notification_queue_depth", "gauge", "Messages of theirs that wait, as far as it is known.", "queue_depth"),
 )
