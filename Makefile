@@ -8,9 +8,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -qq --retries
 # More arguments for pytest: make test ARGS="tests/unit -k sigv4"
 ARGS ?=
 
-PACKAGING := pyproject.toml $(shell find etc -type f)
+PACKAGING := pyproject.toml $(shell find etc labextension -type f -not -path '*/node_modules/*' -not -path '*/built/*' \
+	-not -path '*/lib/*' -not -path '*/.yarn/*' -not -path '*/test/*')
 
-.PHONY: help demo test bench lint format clean
+.PHONY: help demo test bench lint labextension format clean
 
 help: ## This list
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile
@@ -35,6 +36,9 @@ lint: $(VENV)/.lint ## ruff, mypy --strict, import-linter, codespell
 	PYTHONPATH=. $(BIN)/lint-imports --config setup.cfg
 	$(BIN)/codespell $$(git ls-files)
 
+labextension: $(VENV)/.test ## Types, style and tests of the JupyterLab extension (Node.js on PATH)
+	cd labextension && for step in install check lint test; do ../$(BIN)/jlpm $$step || exit 1; done
+
 format: $(VENV)/.lint ## Write the code as the formatter would
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -49,4 +53,6 @@ $(VENV)/.made:
 $(VENV)/.demo $(VENV)/.test $(VENV)/.bench $(VENV)/.lint: $(VENV)/.%: $(VENV)/.made $(PACKAGING)
 	@echo "make: installing jupyter_lambda and what '$*' needs into $(VENV) (a minute or two the first time)"
 	@$(PIP) install --editable ".[$*]"
+	@test -e labextension/built/package.json || \
+		echo "make: WARNING: without the JupyterLab panel, which could not be built: is npm in reach? \`pip install -v -e .\` says more"
 	@touch $@

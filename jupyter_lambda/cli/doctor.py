@@ -57,7 +57,7 @@ class DoctorCommand(LambdaCommand):
         told = self._sandboxes(traits)
         said = {finding.subject for finding in told}
         own = [check_python(), check_interpreters(traits), check_disk(self.directory), check_cgroup()]
-        own.append(check_cloud(traits, self.directory))
+        own += [check_cloud(traits, self.directory), check_labextension()]
         # The driver sees what the container engine sees, which may be another host: its word goes first.
         findings = [finding for finding in own if finding.subject not in said] + told
         if self.as_json:
@@ -140,6 +140,19 @@ def check_interpreters(traits: LambdaEngine) -> Finding:
         text = "; ".join(bad + [f"{path} is not there" for path in missing])
         return Finding("warning", "interpreters", text, "reinstall them, or remove their kernelspec or configuration")
     return Finding("ok", "interpreters", ", ".join(good))
+
+
+def check_labextension() -> Finding:
+    """The JupyterLab extension: a package that was built where npm can't be reached comes without it."""
+    from jupyter_core.paths import jupyter_path
+
+    places = [Path(path) / "jupyter-lambda" for path in jupyter_path("labextensions")]
+    found = next((place for place in places if (place / "package.json").exists()), None)
+    if found is not None:
+        return Finding("ok", "jupyterlab panel", str(found))
+    text = "it is not installed: npm could not be reached when this package was"
+    advice = "pip install --force-reinstall --no-deps jupyter-lambda, with npm in reach; all else works without it"
+    return Finding("warning", "jupyterlab panel", text, advice)
 
 
 def check_disk(directory: Path) -> Finding:

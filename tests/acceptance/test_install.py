@@ -96,6 +96,21 @@ def test_the_server_extension_is_enabled(installed, environment):
     assert "OK" in lines.partition("Validating jupyter_lambda")[2].partition("- Validating")[0]
 
 
+def test_the_jupyterlab_extension_is_enabled(installed, environment):
+    if not (ROOT / "labextension/built/package.json").exists():
+        pytest.skip("npm was out of reach when this package was built")
+    done = subprocess.run(
+        [installed / "bin/python", "-m", "jupyterlab.labextensions", "list"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    (line,) = [one for one in (done.stdout + done.stderr).splitlines() if "jupyter-lambda" in one]
+    assert "enabled" in line
+    assert "OK" in line
+
+
 def test_the_magics_are_in_every_notebook_with_nothing_to_load(installed, environment, tmp_path):
     (tmp_path / "probe.ipynb").write_text(
         json.dumps(
@@ -150,4 +165,5 @@ def test_uninstalling_leaves_nothing_behind(installed, before, environment, tmp_
     left = files(installed) - before
     assert not any("lambda" in name for name in left)
     # pip keeps directories that other packages share; the interpreter compiles pip itself meanwhile.
-    assert {name for name in left if "__pycache__" not in name} <= {"etc", "etc/ipython", "etc/jupyter"}
+    shared = {"etc", "etc/ipython", "etc/jupyter", "share", "share/jupyter", "share/jupyter/labextensions"}
+    assert {name for name in left if "__pycache__" not in name} <= shared
