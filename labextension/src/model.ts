@@ -65,10 +65,10 @@ export class LambdaModel implements ILambdaModel {
     this.state.list(await this._api.functions());
   }
 
-  private async _fill(untilS: number): Promise<void> {
+  private async _fill(endS: number): Promise<void> {
     try {
       await this._list();
-      this.state.fill(await this._api.recent(untilS - BAR_S * BARS), untilS);
+      this.state.fill(await this._api.recent(endS - BAR_S * BARS), endS);
       this._tell();
     } catch (error) {
       this._failed(error);

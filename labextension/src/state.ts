@@ -221,10 +221,10 @@ export class State {
    *
    * @param records The newest first, as the ledger has them.
    */
-  fill(records: IRecord[], untilS: number): void {
+  fill(records: IRecord[], endS: number): void {
     for (const record of records) {
       const endedS = (record.started_s ?? record.received_s) + record.run_ms / 1000;
-      if (endedS <= untilS && this._rows.has(record.function_name)) {
+      if (endedS <= endS && this._rows.has(record.function_name)) {
         const row = this._row(record.function_name);
         const failed = record.status !== 'success';
         row.bars.add(endedS, 1, failed ? 1 : 0);
