@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -323,6 +324,16 @@ def test_bodies_come_whole(engine, open_url, query):
         status, _, answer = engine.raw("POST", f"{path}?{query}", body, headers | more)
         assert status == 200, answer
         assert len(json.loads(answer)["body"]) == len(body)
+
+
+def test_a_client_that_leaves_is_no_failure(engine, open_url, caplog):
+    url_id = open_url()
+    with socket.create_connection(("127.0.0.1", int(engine.url.rpartition(":")[2]))) as client:
+        head = f"POST /_aws/lambda-url/{url_id}/?AWSAccessKeyId=x HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 999999"
+        client.sendall(f"{head}\r\n\r\nbegun".encode())
+        time.sleep(0.1)
+    time.sleep(0.2)
+    assert not [one for one in caplog.records if one.levelname == "ERROR"]
 
 
 # --- AWS_IAM

@@ -10,7 +10,7 @@ from typing import Any
 from jupyter_lambda.engine.credentials import Credential
 from jupyter_lambda.engine.service import LambdaService
 from jupyter_lambda.errors import LambdaError, MissingAuthenticationTokenException
-from jupyter_lambda.http1 import Request, Response
+from jupyter_lambda.http1 import BrokenBody, Request, Response
 
 from . import origin
 from .address import Address, Kind, name_of
@@ -50,8 +50,11 @@ class Sites:
             address: What `address.by_name` or `address.by_path` made of it.
         """
         kind, site_id, path, prefix = address
-        if request.stream is not None and not await _read_whole(request):
-            return _message(413, "Request Entity Too Large")
+        try:
+            if request.stream is not None and not await _read_whole(request):
+                return _message(413, "Request Entity Too Large")
+        except BrokenBody:
+            return Response(400, close=True)  # nobody is there to read it
         raw_headers = origin.unsigned(request.raw_headers)
         visit = Visit(
             kind=kind,
