@@ -212,8 +212,8 @@ class LaneRunner:
         state = self.state
         state.window = window
         state.segments[: len(state.segments[:1])] = verdict.segments
-        await self._done(gone)
         self._context.counts.age(self._context.clock() - batch[-1].arrived_s)
+        await self._done(gone)
         if verdict.segments and not verdict.at_once:
             await self._context.pause(self._backoff.next_s())
         elif gone:
