@@ -23,6 +23,7 @@ from botocore.credentials import Credentials as Keys
 
 from jupyter_lambda import http1
 from jupyter_lambda.api.app import App
+from jupyter_lambda.api.forward.forward import streams
 from jupyter_lambda.engine.credentials import Credential, Credentials
 from jupyter_lambda.engine.runtimes import Runtimes
 from jupyter_lambda.engine.service import LambdaService
@@ -193,6 +194,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
             Triggers(service) as triggers,
         ):
             server = http1.Server(App(service, triggers).handle)
+            server.streams = streams
             host, port = await server.listen_tcp("127.0.0.1", 0)
             await triggers.start()
             ready.append(Engine(f"http://{host}:{port}", service, asyncio.get_running_loop(), triggers))
