@@ -81,6 +81,7 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
         f"--ServerApp.root_dir={work}",
         f"--LabApp.app_settings_dir={overrides}",
         "--expose-app-in-browser",
+        "--JupyterNotebookApp.expose_app_in_browser=True",
     ]
     with (tmp_path / "server.log").open("wb") as log:
         process = subprocess.Popen(
