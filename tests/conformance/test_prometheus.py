@@ -15,7 +15,10 @@ def basic(name: str, secret: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def scrape(engine):
+def scrape(engine, monkeypatch):
+    # The engine is shared, and other tests may have used up what it keeps of single functions.
+    monkeypatch.setattr("jupyter_lambda.engine.metrics.TOTALS_MAX", 100_000)
+
     def read() -> dict[str, dict[tuple[tuple[str, str], ...], float]]:
         owner = engine.service.credentials.owner
         status, headers, body = engine.raw("GET", PATH, b"", basic(owner.access_key, owner.secret_key))
