@@ -83,7 +83,7 @@ export function addCommands(
   });
   add(CommandIDs.stopRunning, trans.__('Stop What Runs'), stopIcon, async name => {
     const stopped = await model.stopRunning(name);
-    Notification.info(trans._n('%2: stopped %1 invocation', '%2: stopped %1 invocations', stopped, stopped, name), {
+    Notification.info(trans._n('%2: stopped %1 invocation', '%2: stopped %1 invocations', stopped, name), {
       autoClose: 3000
     });
   });

@@ -3,7 +3,6 @@
 /** What sentences are made with; JupyterLab's TranslationBundle is one. */
 export interface IWords {
   __(text: string, ...values: (string | number)[]): string;
-  _n(one: string, many: string, count: number, ...values: (string | number)[]): string;
 }
 
 /** 950 → "950", 12345 → "12.3k". */

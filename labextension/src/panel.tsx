@@ -174,8 +174,8 @@ function FunctionRow(props: IContext & { row: IRow; now: number }): JSX.Element 
   const { row, commands, trans, now } = props;
   const { counts, errors } = row.bars.at(now);
   const state = row.running ? 'running' : row.lastFailed ? 'failed' : 'idle';
-  const runs = trans._n('%1 run', '%1 runs', row.invocations, count(row.invocations));
-  const failed = row.errors ? trans._n('%1 error', '%1 errors', row.errors, count(row.errors)) : '';
+  const runs = trans._n('%2 run', '%2 runs', row.invocations, count(row.invocations));
+  const failed = row.errors ? trans._n('%2 error', '%2 errors', row.errors, count(row.errors)) : '';
   const throttled = row.throttles ? trans.__('%1 throttled', count(row.throttles)) : '';
   const running = row.running ? trans.__('%1 running', count(row.running)) : '';
   const words: Record<string, string> = {

@@ -1,8 +1,7 @@
 import { callLine, clock, count, cut, duration, IWords, until } from '../src/format';
 
 const words: IWords = {
-  __: (text, ...values) => text.replace(/%(\d)/g, (_, n) => String(values[Number(n) - 1])),
-  _n: (one, many, n, ...values) => words.__(n === 1 ? one : many, ...values)
+  __: (text, ...values) => text.replace(/%(\d)/g, (_, n) => String(values[Number(n) - 1]))
 };
 
 test.each([

@@ -127,6 +127,7 @@ def test_what_runs_is_seen_and_stopped_while_the_kernel_is_busy(page, lab):
     row.click(button="right")
     page.get_by_role("menuitem", name="Stop What Runs").click()
     expect(page.get_by_text("it was ended", exact=True)).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("slow: stopped 1 invocation").first).to_be_visible()
     expect(row).not_to_contain_text("running")
     expect(row).to_contain_text("1 error")
 
