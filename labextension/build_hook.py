@@ -133,7 +133,7 @@ def build() -> None:
                 shutil.copy2(path, place / source)
         jlpm = "from jupyter_builder.jlpm import main; main()"
         extension = "from jupyter_builder.federated_extensions import build_labextension; build_labextension('.')"
-        unheard = _unheard(place, environment | {"YARN_HTTP_RETRY": "0"}, sys.executable, "-c", jlpm)
+        unheard = _unheard(place, environment | {"YARN_HTTP_RETRY": "1"}, sys.executable, "-c", jlpm)
         if unheard is not None:
             environment["YARN_ENABLE_NETWORK"] = "false"  # what yarn's cache has may be enough
         try:
