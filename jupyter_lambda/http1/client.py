@@ -216,8 +216,9 @@ class _Connection(asyncio.Protocol):
             self._sent = True
         except BaseException:
             self.abort()
-            if self._head.done() and not self._head.cancelled():
-                self._head.exception()  # retrieved: what broke the body is what the caller learns
+            # What broke the body is what the caller learns; nobody asks for the head any more.
+            if not self._head.cancel() and not self._head.cancelled():
+                self._head.exception()  # retrieved
             raise
 
     async def next_chunk(self) -> bytes | None:

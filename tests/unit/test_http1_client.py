@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Self
 
@@ -213,3 +214,19 @@ async def test_a_header_can_not_carry_another_request() -> None:
     async with Pair(echo) as pair:
         with pytest.raises(ValueError, match="line break"):
             await pair.client.request("GET", "/", [*HOST, ("X", "a\r\n\r\nGET /b HTTP/1.1")])
+
+
+async def test_a_body_that_fails_leaves_no_error_behind() -> None:
+    async def failing() -> AsyncIterator[bytes]:
+        yield b"a"
+        raise ValueError("no more")
+
+    told: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["message"]))
+    async with Pair(echo) as pair:
+        with pytest.raises(ValueError, match="no more"):
+            await pair.client.request("POST", "/", [*HOST, ("Content-Length", "9")], failing())
+        await asyncio.sleep(0.05)
+    gc.collect()
+    await asyncio.sleep(0)
+    assert told == []
